@@ -1,0 +1,47 @@
+# Everything runs in .venv, which is made when it is missing or older than the pins.
+PROFILE ?= quick
+PYTHON ?= python3
+BIN := .venv/bin
+FRESH := .venv/.fresh
+
+.DEFAULT_GOAL := help
+.PHONY: help env paper report test test-slow lab notebooks lint clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+env: $(FRESH)  ## make .venv, unless it is fresh
+
+$(FRESH): requirements.txt pyproject.toml
+	rm -rf .venv
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "singlib needs Python 3.11; name one with PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+paper: env  ## train the grid and rebuild figures and tables (PROFILE=quick)
+	$(BIN)/singlib run --profile $(PROFILE)
+	$(BIN)/singlib report --profile $(PROFILE)
+
+report: env  ## rebuild figures and tables from the records at hand (PROFILE=quick)
+	$(BIN)/singlib report --profile $(PROFILE)
+
+test: env  ## run the tests and check every notebook
+	$(BIN)/pytest -m "not slow"
+
+test-slow: env  ## run the long campaigns too
+	$(BIN)/pytest
+
+lab: env  ## open JupyterLab on the notebook of one model
+	$(BIN)/jupyter lab notebooks/train.ipynb
+
+notebooks: env  ## execute the notebooks again and keep their outputs (after a change of numbers)
+	$(BIN)/python tests/refresh_notebooks.py
+
+lint: env  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:  ## remove the environment, caches and the smoke and quick records; recorded and paper runs stay
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache runs/smoke runs/quick figures/smoke figures/quick

@@ -1,0 +1,51 @@
+"""The tests work in a root of their own, so that they neither use nor touch a user's records."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent
+ROOT = PROJECT / "build" / "test"
+
+
+def make_root(folder: Path) -> Path:
+    """Make a folder that singlib can take for its root, with the project's data and notebooks."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "mini").symlink_to(PROJECT / "data" / "mini")
+    (folder / "notebooks").symlink_to(PROJECT / "notebooks")
+    return folder
+
+
+def pytest_configure(config):
+    """Choose the root before singlib is imported; kernels inherit it."""
+    os.environ["SINGLIB_ROOT"] = str(ROOT)
+    make_root(ROOT)
+
+
+def run_singlib(*arguments, root=ROOT, **options):
+    """Start the command line in a root; return the process."""
+    environment = os.environ | {"SINGLIB_ROOT": str(root)}
+    return subprocess.Popen([sys.executable, "-m", "singlib", *arguments], env=environment, **options)
+
+
+def _train_smoke_grid():
+    if not (ROOT / "runs" / "smoke").exists() and run_singlib("run", "--profile", "smoke").wait():
+        pytest.fail("the smoke grid did not finish")
+
+
+@pytest.fixture(scope="session")
+def smoke_root():
+    """Return a root with the finished smoke grid."""
+    _train_smoke_grid()
+    return ROOT
+
+
+def pytest_runtest_setup(item):
+    """Give the report notebook its records."""
+    if item.path.name == "report.ipynb":
+        _train_smoke_grid()

@@ -1,0 +1,71 @@
+"""Execute the notebooks at smoke size and keep the outputs that nbval compares.
+
+Pictures, and the outputs of cells tagged ``nbval-ignore-output`` (sounds, timings), are left out: they
+differ between machines, and the repository would grow with every refresh. ``--check`` only says which
+notebooks are not as a refresh would leave them (without executing them).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+
+
+def stripped(notebook):
+    """Return the notebook as it is committed."""
+    count = 0
+    for cell in notebook.cells:
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        if cell.cell_type != "code":
+            continue
+        if "nbval-ignore-output" in cell.metadata.get("tags", ()):
+            cell.outputs = []
+        count += 1  # as if run from the top: nbval takes a cell without a number for one that was not run
+        cell.execution_count = count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output["execution_count"] = count
+            for picture in PICTURES:
+                output.get("data", {}).pop(picture, None)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return notebook
+
+
+def check():
+    """Return the names of notebooks that carry what they should not, or no outputs at all."""
+    faults = []
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        committed = nbformat.writes(notebook)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        if nbformat.writes(stripped(notebook)) != committed or not any(cell.outputs for cell in code):
+            faults.append(path.name)
+    return faults
+
+
+def main():
+    """Refresh every notebook, or only check them."""
+    if "--check" in sys.argv:
+        sys.exit("\n".join(f"{name}: run `make notebooks`" for name in check()) or 0)
+    sys.path.insert(0, str(NOTEBOOKS.parent))
+    import papermill
+
+    from conftest import ROOT, make_root, run_singlib
+
+    os.environ["SINGLIB_ROOT"] = str(make_root(ROOT))
+    if run_singlib("run", "--profile", "smoke").wait():
+        sys.exit("the smoke grid did not finish")
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        notebook = papermill.execute_notebook(path, None, cwd=NOTEBOOKS, progress_bar=False)
+        nbformat.write(stripped(notebook), path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The project holds together: pins, commands, imports, notebooks."""
+
+import ast
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import refresh_notebooks
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+PINS = dict(
+    line.split("==") for line in (PROJECT / "requirements.txt").read_text().splitlines() if not line.startswith("#")
+)
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_environment_and_pins_are_one():
+    conda = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
+    pip = next(part["pip"] for part in conda if isinstance(part, dict))
+    pinned = dict(part.split("=") for part in conda if isinstance(part, str) and "=" in part)
+    assert pinned["pytorch"] == PINS["torch"], "conda-forge's pytorch is not the pinned torch"
+    assert pinned["python"] == "3.11"
+    assert pip == ["-r requirements.txt", "-e ."], "all else comes from the pins"
+
+
+def test_every_dependency_is_pinned():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    named = project["dependencies"] + project["optional-dependencies"]["dev"]
+    assert {canonical(name) for name in named} <= {canonical(name) for name in PINS}
+
+
+def test_what_is_imported_is_a_dependency():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    named = {canonical(name) for name in project["dependencies"]}
+    # what a named package brings and promises: papermill runs on nbclient, and both are configured by traitlets
+    named |= {"nbclient", "traitlets"}
+    for file in (PROJECT / "singlib").glob("*.py"):
+        for module in imported(file):
+            if module.split(".")[0] not in __import__("sys").stdlib_module_names:
+                assert canonical(module.split(".")[0]) in named, f"{file.name} imports {module}"
+
+
+# DESIGN: a module imports only from its own group and from groups to its left.
+GROUPS = (
+    ("grid", "nsynth", "spectra", "models", "parameters", "records"),
+    ("stages", "generation", "quality", "training"),
+    ("figures", "tables", "views"),
+    ("batch", "__main__"),
+)
+
+
+def imported(file):
+    """Absolute modules that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+
+
+def own_imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield from [node.module] if node.module else (alias.name for alias in node.names)
+
+
+def test_modules_import_from_left_to_right_and_stay_thin():
+    place = {name: number for number, group in enumerate(GROUPS) for name in group}
+    files = [file for file in (PROJECT / "singlib").glob("*.py") if file.stem != "__init__"]
+    assert {file.stem for file in files} == set(place)
+    for file in files:
+        assert len(file.read_text().splitlines()) <= 300, f"{file.name} has grown past thin"
+        for name in own_imports(file):
+            # tables read the names of the grades, which are constants
+            assert name == "__version__" or place[name] <= place[file.stem], f"{file.stem} imports {name}"
+
+
+def test_notebooks_are_refreshed():
+    assert refresh_notebooks.check() == []
+
+
+def test_make_help_lists_every_command():
+    listed = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for command in ("env", "paper", "test", "test-slow", "lab", "report", "clean", "help", "notebooks", "lint"):
+        assert re.search(rf"^{command}\s+\S", listed, re.M), command
+
+
+def test_the_environment_is_made_when_missing_or_older_than_the_pins(tmp_path):
+    """Only what make would do: a stand-in for the environment, no installation."""
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(PROJECT / name, tmp_path)
+
+    def plan():
+        command = ["make", "--dry-run", "paper"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "pip install" in plan()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".fresh").touch()
+    assert "pip install" not in plan() and "singlib run" in plan()
+    (tmp_path / "requirements.txt").touch()
+    assert "pip install" in plan()
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"^    ((?:make|papermill|singlib) .*)$", (PROJECT / "README.md").read_text(), re.M)
+)
+def test_readme_names_commands_that_exist(command):
+    tool, first = command.split()[:2]
+    if tool == "make":
+        assert re.search(rf"^{first}:", (PROJECT / "Makefile").read_text(), re.M)
+    elif tool == "singlib":
+        subprocess.run([".venv/bin/singlib", first, "--help"], cwd=PROJECT, check=True, capture_output=True)
+    else:
+        assert (PROJECT / first).exists()
