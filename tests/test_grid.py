@@ -1,0 +1,74 @@
+"""The grid is the paper's."""
+
+import pytest
+
+from singlib.figures import FIGURES
+from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells, profile_named
+
+PAPER_TABLE_1 = {"keys": 10, "mallet": 1, "voice": 1, "k+m+v": 1}
+
+
+@pytest.mark.parametrize("profile", ["paper", "recorded"])
+def test_84_published_models_in_the_entries_of_table_1(profile):
+    published = [cell for cell in cells(profile) if cell.published]
+    assert len(published) == 84
+    for instruments in INSTRUMENT_SETS:
+        for activation in ("ReLU", "ELU"):
+            for loss in ("STFT", "MFC", "CQT"):
+                entry = [
+                    c for c in published if (c.instruments, c.activation, c.loss) == (instruments, activation, loss)
+                ]
+                assert len(entry) == PAPER_TABLE_1.get(instruments, 1 if loss == "STFT" else 0)
+                assert {cell.gradient for cell in entry} <= {"flow" if loss == "STFT" else "cut"}
+
+
+def test_every_mfc_and_cqt_entry_has_corrected_models_brass_included():
+    corrected = {(c.instruments, c.activation, c.loss) for c in cells("paper") if not c.published}
+    assert len(corrected) == len(INSTRUMENT_SETS) * 2 * 2
+    assert all(cell.gradient == "flow" for cell in cells("paper") if not cell.published)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_two_cells_share_a_folder(profile):
+    names = [cell.name for cell in cells(profile)]
+    assert len(names) == len(set(names)) > 0
+
+
+@pytest.mark.parametrize("profile", ["quick", "recorded", "paper"])
+@pytest.mark.parametrize("number", FIGURES)
+def test_every_figure_has_its_cells(profile, number):
+    shown = [cell for cell in cells(profile) if FIGURES[number].shows(cell)]
+    assert len({(c.loss, c.activation) for c in shown}) == len({(c.loss, c.activation) for c in shown if c.published})
+    assert shown
+
+
+def test_smoke_cells_all_exist():
+    assert {cell.name for cell in cells("smoke")} == set(PROFILES["smoke"].subset)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("instruments", "piano", "unknown instruments 'piano'; choose one of keys, mallet"),
+        ("activation", "relu", "unknown activation 'relu'; choose one of ReLU"),
+        ("loss", "MEL", "unknown loss 'MEL'; choose one of STFT, MFC, CQT"),
+        ("gradient", True, "unknown gradient True"),
+        ("seed", -1, "seed -1 is not a whole number"),
+        ("seed", "0", "seed '0' is not a whole number"),
+        ("elu_alpha", 0, "elu_alpha 0 is not a number above 0"),
+        ("elu_alpha", 10, "elu_alpha 10 has no meaning with activation ReLU"),
+    ],
+)
+def test_a_wrong_value_is_named(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Cell(**{field: value})
+
+
+def test_an_elu_of_another_alpha_is_another_cell():
+    assert Cell(activation="ELU", elu_alpha=10).name != Cell(activation="ELU").name
+    assert Cell(activation="ELU", elu_alpha=10).elu_alpha == 10.0
+
+
+def test_unknown_profile_is_named():
+    with pytest.raises(ValueError, match="unknown profile 'fast'; choose one of smoke, quick, recorded, paper"):
+        profile_named("fast")
