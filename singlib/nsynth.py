@@ -1,0 +1,285 @@
+"""NSynth's own format: read it, check it, select from it.
+
+A folder holds ``examples.json`` (a dictionary of notes) and ``audio/<note>.wav`` or ``.flac``: 4 s,
+16 kHz, mono, 16 bit. J. Engel et al., "Neural Audio Synthesis of Musical Notes with WaveNet
+Autoencoders", 2017.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from .grid import ROOT, check_choice
+
+SAMPLE_RATE = 16_000  # Hz
+SAMPLES = 64_000  # of a note: 4 s
+VELOCITIES = (25, 50, 75, 100, 127)  # MIDI velocities of NSynth
+PITCHES = 128  # MIDI pitches
+
+
+class Instrument(NamedTuple):
+    """A row of the paper's Table 2; lowest and highest are MIDI pitches of NSynth's metadata."""
+
+    name: str
+    lowest: int
+    highest: int
+    notes: int
+    generated: int
+
+
+TABLE2 = {
+    "keys": Instrument("keyboard_acoustic_007", 21, 108, 440, 89),
+    "mallet": Instrument("mallet_acoustic_011", 21, 108, 440, 89),
+    "voice": Instrument("vocal_acoustic_011", 38, 82, 225, 52),
+    "brass1": Instrument("brass_acoustic_001", 31, 64, 170, 41),
+    "brass2": Instrument("brass_acoustic_002", 24, 88, 325, 41),
+    "brass3": Instrument("brass_acoustic_003", 41, 77, 185, 32),
+    "brass4": Instrument("brass_acoustic_004", 24, 88, 325, 41),
+    "brass5": Instrument("brass_acoustic_005", 24, 88, 325, 41),
+}
+
+# Which instrument plays which role of Table 2, for each folder under data/.
+ROLES = {
+    "nsynth-train": {role: row.name for role, row in TABLE2.items()},
+    "nsynth-test": {
+        "keys": "keyboard_acoustic_004",
+        "mallet": "mallet_acoustic_062",
+        "voice": "vocal_acoustic_000",
+        "brass1": "brass_acoustic_059",
+        "brass2": "brass_acoustic_006",
+        "brass3": "brass_acoustic_015",
+        "brass4": "brass_acoustic_016",
+        "brass5": "brass_acoustic_046",
+    },
+    "mini": {
+        "keys": "fluidr3_grand_piano",
+        "mallet": "fluidr3_vibraphone",
+        "voice": "fluidr3_choir_aahs",
+        "brass1": "fluidr3_trombone",
+        "brass2": "fluidr3_trumpet",
+        "brass3": "fluidr3_tuba",
+        "brass4": "fluidr3_french_horn",
+        "brass5": "fluidr3_brass_section",
+    },
+}
+# From here up, these instruments are noise in NSynth.
+NOISE_FROM = {"brass_acoustic_046": 84}
+
+# The notes that Figures 16-22 show: role -> (MIDI pitch, velocity). The text's "f sharp 4" of the
+# keys is MIDI 66, or 102 in German octave numbers; its d' of brass 1 is MIDI 62.
+FIGURE_NOTES = {"keys": (66, 100), "brass1": (62, 100)}
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Notes of one or several instruments, in the order of role, pitch and velocity.
+
+    Attributes
+    ----------
+    waveforms : ndarray, shape (notes, 64000), float32
+        In [-1, 1], at 16 kHz.
+    instrument, pitch, velocity : ndarray, shape (notes,), int64
+        Index into `roles`, MIDI pitch, index into `VELOCITIES`.
+    roles : tuple of str
+        The instruments, by role.
+    digest : str
+        SHA-256 over the labels and files of the notes.
+    """
+
+    waveforms: np.ndarray
+    instrument: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+    roles: tuple[str, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.pitch)
+
+    def labels(self) -> list[Label]:
+        """Return what each note is: role, MIDI pitch, MIDI velocity."""
+        columns = zip(self.instrument, self.pitch, self.velocity, strict=True)
+        return [Label(self.roles[i], int(p), VELOCITIES[v]) for i, p, v in columns]
+
+
+class Label(NamedTuple):
+    """What a note is: role of its instrument, MIDI pitch, MIDI velocity."""
+
+    role: str
+    pitch: int
+    velocity: int
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.pitch:03d}-{self.velocity:03d}"
+
+
+@lru_cache
+def index(data: str) -> dict[Label, Path]:
+    """Map every note of the eight roles under ``data/<data>`` to its file.
+
+    Parameters
+    ----------
+    data : str
+        A key of `ROLES`.
+
+    Returns
+    -------
+    dict
+        Label -> path, in the order of role, pitch and velocity.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder, its ``examples.json`` or the file of a note is missing.
+    ValueError
+        If `data` is unknown, ``examples.json`` is damaged, or a note has a pitch or velocity that NSynth has not.
+    """
+    check_choice("data", data, ROLES)
+    folder = ROOT / "data" / data
+    metadata = folder / "examples.json"
+    if not metadata.is_file():
+        raise FileNotFoundError(f"{metadata} is missing: {folder} must hold examples.json and audio/, as NSynth does")
+    try:
+        examples = json.loads(metadata.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{metadata} is no JSON ({error}); fetch or copy it again") from error
+    role_of = {instrument: role for role, instrument in ROLES[data].items()}
+    found = {}
+    for name, note in examples.items():
+        try:
+            instrument, pitch, velocity = note["instrument_str"], note["pitch"], note["velocity"]
+        except KeyError as error:
+            raise ValueError(f"{metadata}: {name} has no {error}; fetch or copy it again") from error
+        if instrument not in role_of or pitch >= NOISE_FROM.get(instrument, PITCHES):
+            continue
+        if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
+            raise ValueError(
+                f"{metadata}: {name} has pitch {pitch} and velocity {velocity}; "
+                f"pitches are 0 to 127, velocities {VELOCITIES}"
+            )
+        files = [folder / "audio" / f"{name}{suffix}" for suffix in (".wav", ".flac")]
+        file = next(filter(Path.is_file, files), None)
+        if file is None:
+            raise FileNotFoundError(f"{files[0]} (or .flac) is missing, but {metadata} lists it")
+        found[Label(role_of[instrument], pitch, velocity)] = file
+    order = list(TABLE2)
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
+
+
+def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
+    """Return the notes of some roles; ValueError names a role without notes."""
+    chosen = {label: file for label, file in index(data).items() if label.role in roles}
+    for role in roles:
+        check_choice("role", role, TABLE2)
+        if not any(label.role == role for label in chosen):
+            raise ValueError(f"data/{data} holds no note of {ROLES[data][role]}, which plays {role}")
+    return chosen
+
+
+def read_waveform(file: Path) -> np.ndarray:
+    """Read one note.
+
+    Parameters
+    ----------
+    file : Path
+        WAV or FLAC.
+
+    Returns
+    -------
+    ndarray, shape (64000,), float32
+        The waveform in [-1, 1], at 16 kHz.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be decoded or is not 4 s of 16 kHz mono sound; it names the file and the fault.
+    """
+    try:
+        waveform, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{file} cannot be decoded: {error}") from error
+    if rate != SAMPLE_RATE:
+        raise ValueError(f"{file} has a sample rate of {rate} Hz; NSynth's notes have {SAMPLE_RATE} Hz")
+    if waveform.shape[1] != 1:
+        raise ValueError(f"{file} has {waveform.shape[1]} channels; NSynth's notes are mono")
+    if len(waveform) != SAMPLES:
+        raise ValueError(f"{file} has {len(waveform)} samples; NSynth's notes have {SAMPLES} (4 s)")
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"{file} has samples that are not finite")
+    return waveform[:, 0]
+
+
+@lru_cache
+def digest(data: str, roles: tuple[str, ...]) -> str:
+    """Return the SHA-256 over labels and file contents of the notes of some roles."""
+    total = hashlib.sha256()
+    for label, file in select(data, roles).items():
+        total.update(f"{label}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
+    """Read all notes of some roles.
+
+    Parameters
+    ----------
+    data : str
+        Folder under ``data/``, a key of `ROLES`.
+    roles : tuple of str
+        Instruments by role, for example ``("keys",)``.
+
+    Returns
+    -------
+    notes : Notes
+        In the order of role, pitch and velocity.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the data are missing or a file is not what NSynth's are; the message names it.
+    """
+    chosen = select(data, roles)
+    return Notes(
+        waveforms=np.stack([read_waveform(file) for file in chosen.values()]),
+        instrument=np.array([roles.index(label.role) for label in chosen]),
+        pitch=np.array([label.pitch for label in chosen]),
+        velocity=np.array([VELOCITIES.index(label.velocity) for label in chosen]),
+        roles=roles,
+        digest=digest(data, roles),
+    )
+
+
+def nearest(data: str, role: str, pitch: int, velocity: int) -> Label:
+    """Return the note of a role that is nearest in pitch, then in velocity."""
+    return min(select(data, (role,)), key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity)))
+
+
+def notes_to_generate(data: str, role: str) -> list[Label]:
+    """Choose the notes that a model generates of one instrument.
+
+    Table 2's generated counts follow no rule that could be found; we take the same share of the
+    notes at hand, evenly over pitch and velocity, always with the note that Figures 16-22 show.
+
+    Returns
+    -------
+    list of Label
+        In the order of pitch and velocity.
+    """
+    labels = list(select(data, (role,)))
+    wanted = max(1, round(len(labels) * TABLE2[role].generated / TABLE2[role].notes))
+    order = np.linspace(0, len(labels) - 1, wanted).round().astype(int)
+    chosen = {labels[place] for place in order}
+    if role in FIGURE_NOTES:
+        shown = nearest(data, role, *FIGURE_NOTES[role])
+        if shown not in chosen:
+            chosen.discard(min(chosen, key=lambda label: abs(label.pitch - shown.pitch)))
+            chosen.add(shown)
+    return sorted(chosen)
