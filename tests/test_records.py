@@ -1,0 +1,128 @@
+"""Records: never half-written, never silently reused, never lost."""
+
+import fcntl
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from singlib import nsynth, records
+from singlib.grid import PROFILES, Cell
+from singlib.records import Run, replacing
+from singlib.training import train_cell
+
+SMOKE = PROFILES["smoke"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    return Run(Cell("brass1"), SMOKE)
+
+
+def checkpoint(run):
+    run.save_checkpoint({"weight": np.arange(3.0)}, {"stage": "lstm", "epoch": 4})
+
+
+def test_states(run):
+    assert run.state() == "missing" and run.load_checkpoint() is None
+    checkpoint(run)
+    assert run.state() == "begun"
+    tensors, about = run.load_checkpoint()
+    assert tensors["weight"].tolist() == [0, 1, 2] and (about["stage"], about["epoch"]) == ("lstm", 4)
+    run.finish({})
+    assert run.state() == "done" and run.load_checkpoint() is None
+    assert [file.name for file in sorted(run.folder.iterdir())] == ["cell.json", "done.json"]
+
+
+CHANGES = {
+    "cell": lambda patch: Run(Cell("brass1", "ELU"), SMOKE),
+    "sizes": lambda patch: Run(Cell("brass1"), replace(SMOKE, channels=17)),
+    "data_digest": lambda patch: (patch.setattr(nsynth, "digest", lambda *_: "other"), Run(Cell("brass1"), SMOKE))[1],
+    "recipe": lambda patch: (patch.setattr(records, "RECIPE", 10**6), Run(Cell("brass1"), SMOKE))[1],
+}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("what", CHANGES)
+def test_records_of_another_recipe_are_stale_and_set_aside(run, monkeypatch, what, finished):
+    checkpoint(run)
+    if finished:
+        run.finish({})
+    other = CHANGES[what](monkeypatch)
+    other.folder = run.folder
+    assert other.state() == "stale" and other.stale_because() == what and other.load_checkpoint() is None
+    aside = other.set_aside_if_stale()
+    assert aside.is_dir() and other.state() == "missing"
+    run.folder = aside
+    assert run.state() == ("done" if finished else "begun"), "what was computed is still there"
+
+
+def test_set_aside_twice_keeps_both(run, monkeypatch):
+    for _ in range(2):
+        checkpoint(run)
+        other = CHANGES["sizes"](monkeypatch)
+        assert other.set_aside_if_stale()
+    assert len(list((run.folder.parent / ".stale").iterdir())) == 2
+
+
+def test_what_does_not_shape_a_cell_does_not_make_it_stale(run):
+    other = Run(Cell("brass1"), replace(SMOKE, keys_models=7, evidence=True, subset=None))
+    assert other.signature == run.signature
+
+
+def test_a_damaged_file_is_named(run):
+    checkpoint(run)
+    file = run.folder / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:20])
+    assert run.state() == "damaged"
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged.*delete it"):
+        train_cell(run.cell, SMOKE)
+    run.finish({})
+    (run.folder / "done.json").write_text('{"half')
+    assert run.state() == "damaged" and run.cell.name in records.load("smoke").missing
+    with pytest.raises(ValueError, match=r"done\.json is damaged.*delete"):
+        train_cell(run.cell, SMOKE)
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(KeyError), replacing(path) as beside:
+        beside.write_text("half of the n")
+        raise KeyError
+    assert path.read_text() == "old" and [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_the_owner_clears_what_a_killed_one_was_writing(run):
+    run.folder.mkdir(parents=True)
+    (run.folder / ".checkpoint.123.part.safetensors").write_bytes(b"half")
+    with run.owned():
+        assert not list(run.folder.iterdir())
+
+
+def test_a_folder_has_one_owner(run):
+    with run.owned():
+        lock = run.folder.parent / ".locks" / run.cell.name
+        taken = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        assert subprocess.run([sys.executable, "-c", taken, lock], stderr=subprocess.DEVNULL).returncode
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_loading_names_what_is_missing(run):
+    found = records.load("smoke")
+    assert len(found.missing) == len(SMOKE.subset) and found.history.empty
+
+
+def test_loaded_rows_say_which_cell_they_are_of(smoke_root):
+    found = records.load("smoke")
+    assert not found.missing
+    rows = found.history[found.history.cell == "keys-ELU-CQT-flow-0"]
+    assert set(rows.training_loss) == {"CQT"} and set(rows.spectrum) == {"STFT", "MFC", "CQT", "codes"}
+    assert not rows.published.any()
+    cell = json.loads((smoke_root / "runs/smoke/keys-ELU-CQT-flow-0/cell.json").read_text())["cell"]
+    assert Cell(**cell).name == "keys-ELU-CQT-flow-0"
