@@ -1,0 +1,147 @@
+"""One training step of each stage: autoencoder, LSTM on its codes, fine-tuning end to end.
+
+The spectral loss trains the autoencoder and the fine-tuning; the LSTM trains on the squared error of
+codes. Every step also evaluates all three spectra of what it made, as trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import models, nsynth
+from .grid import LOSSES, Cell, Profile
+from .spectra import SPECTRA, SpectralLoss
+
+STAGES = ("autoencoder", "lstm", "fine-tuning")
+CHUNK = 32  # time steps of the LSTM between two updates; its state is carried over without gradient
+
+
+class Trainer:
+    """The models, notes and losses of one cell, and one training step of each stage.
+
+    Parameters
+    ----------
+    cell, profile : Cell, Profile
+        What to train, and how large.
+    notes : Notes
+        What to train on.
+    device : torch.device
+        Where.
+    """
+
+    def __init__(self, cell: Cell, profile: Profile, notes: nsynth.Notes, device: torch.device) -> None:
+        torch.manual_seed(cell.seed)  # the same seed starts every cell of a size from the same weights
+        shape = (profile.channels, profile.dimension, cell.activation, cell.elu_alpha)
+        self.autoencoder = models.Autoencoder(*shape).to(device)
+        sequence = models.SequenceGenerator(len(cell.roles), profile.dimension, profile.hidden, profile.layers)
+        self.sing = models.SING(sequence.to(device), self.autoencoder.decoder)
+        self.losses = nn.ModuleDict({name: SpectralLoss(SPECTRA[name](), profile.eps) for name in LOSSES}).to(device)
+        self.losses[cell.loss].gradient = cell.gradient
+        self.cell, self.profile, self.device = cell, profile, device
+        self.waveforms = torch.from_numpy(notes.waveforms).to(device)
+        self.labels = [torch.from_numpy(x).to(device) for x in (notes.instrument, notes.pitch, notes.velocity)]
+        with torch.no_grad():  # a target's level never changes: once for all epochs
+            self.levels = {
+                name: torch.cat([loss.level(models.target(part)) for part in self.waveforms.split(profile.batch)])
+                for name, loss in self.losses.items()
+            }
+        self.codes: Tensor | None = None
+
+    def modules(self) -> nn.ModuleDict:
+        """Everything that is trained, under the names of a checkpoint."""
+        return nn.ModuleDict({"encoder": self.autoencoder.encoder, "sing": self.sing})
+
+    def parameters(self, stage: str) -> list[nn.Parameter]:
+        """Return what a stage trains."""
+        trained = {"autoencoder": self.autoencoder, "lstm": self.sing.sequence, "fine-tuning": self.sing}
+        return list(trained[stage].parameters())
+
+    def encode(self) -> None:
+        """Compute the codes of all notes, the targets of the LSTM stage."""
+        with torch.no_grad():
+            parts = self.waveforms.split(self.profile.batch)
+            self.codes = torch.cat([self.autoencoder.encoder(models.pad(part)) for part in parts])
+
+    def step(self, stage: str, index: Tensor, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
+        """Take one step on some notes; return the losses of each note, ``(batch,)`` by spectrum.
+
+        Without an optimiser the losses are only evaluated.
+        """
+        if stage == "lstm":
+            return self._sequence_step(index, optimiser)
+        with torch.set_grad_enabled(optimiser is not None):
+            if stage == "autoencoder":
+                estimate = self.autoencoder(models.pad(self.waveforms[index]))
+            else:
+                estimate = self.sing(*(label[index] for label in self.labels))
+            power = self.losses["STFT"].spectrum(estimate)
+            train = self.losses[self.cell.loss].per_note(estimate, self.levels[self.cell.loss][index], power)
+        if optimiser is not None:
+            optimiser.zero_grad()
+            train.mean().backward()
+            optimiser.step()
+        side = (name for name in LOSSES if name != self.cell.loss)
+        return {self.cell.loss: train.detach()} | self._evaluate(side, estimate, power, index)
+
+    def _sequence_step(self, index: Tensor, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
+        """One pass over the notes' codes, an update every `CHUNK` time steps."""
+        labels = [label[index] for label in self.labels]
+        state, outputs = None, []
+        for start in range(0, models.STEPS, CHUNK):
+            steps = slice(start, min(start + CHUNK, models.STEPS))
+            with torch.set_grad_enabled(optimiser is not None):
+                codes, state = self.sing.sequence(*labels, steps, state)
+                loss = F.mse_loss(codes, self.codes[index, :, steps])
+            if optimiser is not None:
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+            state = tuple(part.detach() for part in state)
+            outputs.append(codes.detach())
+        output = torch.cat(outputs, dim=-1)
+        error = (output - self.codes[index]).square().mean(dim=(1, 2))
+        with torch.no_grad():
+            estimate = self.sing.decoder(output)
+            power = self.losses["STFT"].spectrum(estimate)
+        return {"codes": error} | self._evaluate(LOSSES, estimate, power, index)
+
+    @torch.no_grad()
+    def _evaluate(self, spectra: Iterable[str], estimate: Tensor, power: Tensor, index: Tensor) -> dict[str, Tensor]:
+        return {
+            name: self.losses[name].per_note(estimate, self.levels[name][index], power).detach() for name in spectra
+        }
+
+    def batches(self, stage: str, epoch: int) -> Iterator[Tensor]:
+        """Yield the notes of an epoch's batches; the order follows from seed, stage and epoch alone."""
+        count = len(self.waveforms)
+        if epoch == 0:
+            order = np.arange(count)
+        else:
+            order = np.random.default_rng((self.cell.seed, STAGES.index(stage), epoch)).permutation(count)
+        yield from torch.from_numpy(order).to(self.device).split(self.profile.batch)
+
+    def run_epoch(self, stage: str, epoch: int, optimiser: torch.optim.Optimizer) -> tuple[dict[str, float], int]:
+        """Train one epoch (evaluate, if it is 0); return the mean loss by spectrum, and the updates made.
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss is not finite.
+        """
+        sums: dict[str, Tensor] = {}
+        updates = 0
+        for index in self.batches(stage, epoch):
+            values = self.step(stage, index, optimiser if epoch else None)
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0) + value.double().sum()
+            updates += bool(epoch) * (-(-models.STEPS // CHUNK) if stage == "lstm" else 1)
+        means = {name: float(total) / len(self.waveforms) for name, total in sums.items()}
+        bad = [name for name, value in means.items() if not np.isfinite(value)]
+        if bad:
+            raise FloatingPointError(f"{self.cell.name}: the {', '.join(bad)} loss is not finite in {stage} {epoch}")
+        return means, updates

@@ -1,0 +1,207 @@
+"""The three stages of SING: autoencoder, LSTM on its codes, fine-tuning end to end.
+
+Adam in every stage. The loss of an epoch is the note-weighted mean over its batches as trained, for
+all three spectra; epoch 0 is an evaluation before the first update. After every epoch the state is
+kept, so that a killed run ends with the weights and history of an unbroken one, to the bit.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from torch import Tensor
+
+from . import __version__, nsynth
+from .generation import Model
+from .grid import LOSSES, Cell, Profile
+from .quality import grade
+from .records import Run, replacing
+from .stages import STAGES, Trainer
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """Return the torch device; "auto" is CUDA where there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable[[str], None] = print) -> Run:
+    """Train one model of the grid through its three stages and write its records.
+
+    A finished run of the same recipe is returned as it is; a begun one goes on after its last whole
+    epoch; records of another recipe are set aside first.
+
+    Parameters
+    ----------
+    cell : Cell
+        The model.
+    profile : Profile
+        Notes, sizes, epochs.
+    device : str
+        ``"auto"``, or a device of torch.
+    log : callable
+        Gets a line for each epoch.
+
+    Returns
+    -------
+    Run
+        The finished records; its marker is written.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the profile's notes are missing or not NSynth's format.
+    FloatingPointError
+        If a loss is no longer finite.
+    """
+    run = Run(cell, profile)
+    with run.owned():
+        if run.state() in ("stale", "damaged"):  # a damaged file is named by an error
+            log(f"{cell.name}: {run.stale_because()} changed; old records moved to {run.set_aside_if_stale()}")
+        if run.state() == "done":
+            log(f"{cell.name} is done already")
+            return run
+        where = resolve_device(device)
+        _make_repeatable(profile.threads, where)
+        notes = nsynth.load_notes(profile.data, cell.roles)
+        trainer = Trainer(cell, profile, notes, where)
+        log(f"{cell.name}: {len(notes)} notes of data/{profile.data}, on {where}")
+        history, seconds = _train(trainer, run, log)
+        run.write_history(history)
+        model = Model(trainer.sing, _about(run, notes))
+        run.save_weights(_arrays(trainer.sing.state_dict()), model.about)
+        _generate_and_grade(model, run, notes)
+        run.finish(run.recipe | _provenance(profile, where, seconds, history))
+    return run
+
+
+def _make_repeatable(threads: int, device: torch.device) -> None:
+    torch.set_num_threads(threads)
+    if device.type == "cuda":  # on CPU our operations are repeatable as they are, and this call costs 2 s
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS may sum in another order
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list[dict], dict[str, float]]:
+    """Run the stages from where the checkpoint left off; return history and seconds by stage."""
+    history: list[dict] = []
+    seconds = dict.fromkeys(STAGES, 0.0)
+    first_stage, first_epoch, kept = 0, 0, {}
+    checkpoint = run.load_checkpoint()
+    if checkpoint:
+        tensors, about = checkpoint
+        history, seconds = about["history"], about["seconds"]
+        first_stage, first_epoch = STAGES.index(about["stage"]), about["epoch"] + 1
+        log(f"going on after {about['stage']} epoch {about['epoch']}")
+        kept = {key: torch.from_numpy(value) for key, value in tensors.items()}
+        weights = {key: value for key, value in kept.items() if not key.startswith("optimiser.")}
+        trainer.modules().load_state_dict(weights)
+
+    for number, stage in list(enumerate(STAGES))[first_stage:]:
+        epochs = trainer.profile.epochs[number]
+        optimiser = torch.optim.Adam(trainer.parameters(stage), trainer.profile.learning_rate, fused=True)
+        resumed = first_epoch if number == first_stage else 0
+        if resumed:
+            _restore_optimiser(optimiser, kept)
+        if stage == "lstm":
+            trainer.encode()
+        updates = history[-1]["updates"] if resumed else 0
+        for epoch in range(resumed, epochs + 1):
+            begun = time.perf_counter()
+            means, made = trainer.run_epoch(stage, epoch, optimiser)
+            updates += made
+            history += _rows(trainer.cell, stage, epoch, updates, means)
+            seconds[stage] += time.perf_counter() - begun
+            state = trainer.modules().state_dict() | _optimiser_tensors(optimiser)
+            run.save_checkpoint(
+                _arrays(state), {"stage": stage, "epoch": epoch, "history": history, "seconds": seconds}
+            )
+            log(_progress(trainer.profile, stage, epoch, means, seconds[stage] / (epoch + 1)))
+    return history, seconds
+
+
+def _rows(cell: Cell, stage: str, epoch: int, updates: int, means: dict[str, float]) -> list[dict]:
+    train = "codes" if stage == "lstm" else cell.loss
+    fixed = {"stage": stage, "epoch": epoch, "updates": updates}
+    spectra = [name for name in ("codes", *LOSSES) if name in means]
+    return [
+        fixed | {"spectrum": name, "role": "train" if name == train else "side", "loss": means[name]}
+        for name in spectra
+    ]
+
+
+def _progress(profile: Profile, stage: str, epoch: int, means: dict[str, float], pace: float) -> str:
+    """One line an epoch: losses, and the time left at this stage's pace."""
+    number = STAGES.index(stage)
+    left = pace * (profile.epochs[number] - epoch + sum(profile.epochs[number + 1 :]))
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+    return f"{stage:12} {epoch:3}/{profile.epochs[number]}  {losses}  ({pace:.1f} s an epoch, about {left:.0f} s left)"
+
+
+def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    states = optimiser.state_dict()["state"]
+    return {f"optimiser.{i}.{key}": value for i, state in states.items() for key, value in state.items()}
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, kept: dict[str, Tensor]) -> None:
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in kept.items():
+        if key.startswith("optimiser."):
+            _, place, name = key.split(".")
+            states.setdefault(int(place), {})[name] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
+
+
+def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {key: value.cpu().numpy() for key, value in tensors.items()}
+
+
+def _about(run: Run, notes: nsynth.Notes) -> dict:
+    """Return what `generation.load_model` needs beside the weights."""
+    profile, cell = run.profile, run.cell
+    shape = {"instruments": len(notes.roles), "activation": cell.activation, "elu_alpha": cell.elu_alpha}
+    shape |= {key: getattr(profile, key) for key in ("channels", "dimension", "hidden", "layers")}
+    played = {role: notes.pitch[notes.instrument == i] for i, role in enumerate(notes.roles)}
+    pitches = {role: [int(pitch.min()), int(pitch.max())] for role, pitch in played.items()}
+    return {"cell": cell.name, "profile": profile.name, "shape": shape, "roles": notes.roles, "pitches": pitches}
+
+
+def _generate_and_grade(model: Model, run: Run, notes: nsynth.Notes) -> None:
+    """Write the notes of Table 2's last column as FLAC, and quality.csv with a row for each."""
+    place = {label: i for i, label in enumerate(notes.labels())}
+    labels = [label for role in notes.roles for label in nsynth.notes_to_generate(run.profile.data, role)]
+    rows = []
+    for label, waveform in zip(labels, model.generate(labels), strict=True):
+        with replacing(run.folder / "generated" / f"{label}.flac") as beside:
+            soundfile.write(beside, waveform, nsynth.SAMPLE_RATE, subtype="PCM_16")
+        rows.append(label._asdict() | grade(waveform, notes.waveforms[place[label]], label.pitch))
+    with replacing(run.folder / "quality.csv") as beside:
+        pd.DataFrame(rows).to_csv(beside, index=False)
+
+
+def _provenance(profile: Profile, device: torch.device, seconds: dict[str, float], history: list[dict]) -> dict:
+    packages = ("torch", "numpy", "scipy", "librosa", "nnAudio", "soundfile", "safetensors")
+    last = {stage: [row["updates"] for row in history if row["stage"] == stage][-1] for stage in STAGES}
+    return {
+        "profile": profile.name,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "platform": platform.platform(),
+        "threads": profile.threads,
+        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
+        "updates": last,
+        "singlib": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }

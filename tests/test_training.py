@@ -1,0 +1,177 @@
+"""Training: the same numbers again, resumed or not; cut trains nothing but the LSTM; flow trains."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from singlib import records, training
+from singlib.generation import load_model
+from singlib.grid import LOSSES, PROFILES, Cell
+from singlib.nsynth import Label, load_notes
+from singlib.records import Run
+
+GOLDEN = Path(__file__).parent / "golden_history.csv"
+TINY = replace(PROFILES["smoke"], name="tiny", epochs=(2, 1, 1), subset=None)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    return tmp_path
+
+
+def quiet(_line):
+    """Swallow the progress lines."""
+
+
+def history_of(cell, profile=TINY):
+    return pd.read_csv(training.train_cell(cell, profile, "cpu", quiet).history_file)
+
+
+def test_golden_history(root):
+    """The recipe's numbers, to 0.1 %: when they change on purpose, raise records.RECIPE and delete the file."""
+    cells = [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT"), Cell("brass1", "ReLU", "MFC")]
+    ours = pd.concat([history_of(cell).assign(cell=cell.name) for cell in cells], ignore_index=True)
+    if not GOLDEN.exists():
+        ours.assign(recipe=records.RECIPE).to_csv(GOLDEN, index=False, float_format="%.6g")
+        pytest.fail(f"{GOLDEN.name} was missing: written anew, look at the difference and commit it")
+    golden = pd.read_csv(GOLDEN)
+    assert (golden.recipe == records.RECIPE).all(), "another recipe: delete the golden history, run this again"
+    labels = ["cell", "stage", "epoch", "updates", "spectrum", "role"]
+    assert ours[labels].equals(golden[labels])
+    np.testing.assert_allclose(ours.loss, golden.loss, rtol=1e-3, err_msg="numbers changed: raise records.RECIPE")
+
+
+class Killed(Exception):
+    """Stands for a kill after an epoch's checkpoint."""
+
+
+@pytest.mark.parametrize("cell", [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT", "cut")], ids=str)
+def test_a_run_resumed_after_every_epoch_equals_an_unbroken_one(root, monkeypatch, cell):
+    unbroken = training.train_cell(cell, replace(TINY, name="unbroken"), "cpu", quiet)
+
+    def die(line):
+        if "/" in line and "left" in line:
+            raise Killed
+
+    broken = Run(cell, replace(TINY, name="broken"))
+    kills = 0
+    while broken.state() != "done":
+        assert kills < 12, "the run does not get on"
+        try:
+            training.train_cell(cell, broken.profile, "cpu", die)
+        except Killed:
+            kills += 1
+    assert kills == 7  # epochs 0-2, 0-1, 0-1
+    for name in ("history.csv", "quality.csv", "sing.safetensors"):
+        ours, theirs = (run.folder / name for run in (broken, unbroken))
+        if name.endswith("csv"):
+            assert ours.read_bytes() == theirs.read_bytes()
+        else:
+            one, other = (load_model(file).sing.state_dict() for file in (ours, theirs))
+            assert all(torch.equal(one[key], other[key]) for key in other)
+    for file in (unbroken.folder / "generated").iterdir():
+        assert (broken.folder / "generated" / file.name).read_bytes() == file.read_bytes()
+
+
+def weights(module):
+    return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+def changed(before, module):
+    return {key for key, value in module.state_dict().items() if not torch.equal(before[key], value)}
+
+
+@pytest.mark.parametrize("loss", ["MFC", "CQT"])
+@pytest.mark.parametrize("gradient", ["cut", "flow"])
+def test_cut_trains_the_lstm_alone_and_flow_everything(loss, gradient):
+    notes = load_notes("mini", ("brass1",))
+    trainer = training.Trainer(Cell("brass1", "ELU", loss, gradient), TINY, notes, torch.device("cpu"))
+    moved = {}
+    for stage in training.STAGES:
+        before, codes = weights(trainer.modules()), trainer.encode()
+        optimiser = torch.optim.Adam(trainer.parameters(stage), 1e-3, fused=True)
+        first, _ = trainer.run_epoch(stage, 0, optimiser)
+        assert changed(before, trainer.modules()) == set(), "epoch 0 only evaluates"
+        last, updates = trainer.run_epoch(stage, 1, optimiser)
+        moved[stage] = changed(before, trainer.modules())
+        if stage == "lstm":
+            assert updates == 2 * 9 and last["codes"] < first["codes"]
+        elif gradient == "cut":
+            assert [last[name] for name in LOSSES] == pytest.approx([first[name] for name in LOSSES], rel=1e-6)
+        assert codes is None
+    assert {key.split(".")[1] for key in moved["lstm"]} == {"sequence"}
+    if gradient == "cut":
+        assert not moved["autoencoder"] and not moved["fine-tuning"]
+    else:
+        assert {key.split(".")[0] for key in moved["autoencoder"]} == {"encoder", "sing"}
+        assert {key.split(".")[1] for key in moved["fine-tuning"]} == {"sequence", "decoder"}
+
+
+def test_history_has_every_spectrum_of_every_epoch_and_stage(root):
+    history = history_of(Cell("brass1", "ReLU", "MFC"))
+    expected = {
+        (stage, epoch, spectrum, "train" if (spectrum == "MFC" and stage != "lstm") else "side")
+        for stage, epochs in zip(training.STAGES, TINY.epochs, strict=True)
+        for epoch in range(epochs + 1)
+        for spectrum in LOSSES
+    } | {("lstm", epoch, "codes", "train") for epoch in (0, 1)}
+    assert set(zip(history.stage, history.epoch, history.spectrum, history.role, strict=True)) == expected
+    assert len(history) == len(expected)
+
+
+def test_epoch_losses_are_note_weighted_means():
+    """With 15 notes in batches of 8 and 7, an evaluation equals that in one batch."""
+    notes = load_notes("mini", ("brass1",))
+    values = [
+        training.Trainer(Cell("brass1"), replace(TINY, batch=batch), notes, torch.device("cpu")).run_epoch(
+            "autoencoder", 0, None
+        )[0]
+        for batch in (8, 15)
+    ]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_place(root):
+    with pytest.raises(FloatingPointError, match=r"brass1-ReLU-STFT-flow-0: the .*STFT.* loss is not finite in"):
+        training.train_cell(Cell("brass1"), replace(TINY, learning_rate=1e30), "cpu", quiet)
+    assert Run(Cell("brass1"), replace(TINY, learning_rate=1e30)).state() == "begun"
+
+
+def test_provenance_and_generated_notes(root):
+    import json
+
+    import soundfile
+
+    run = training.train_cell(Cell("brass1", "ELU", elu_alpha=10), TINY, "cpu", quiet)
+    about = json.loads((run.folder / "cell.json").read_text())
+    assert about["cell"]["elu_alpha"] == 10 and about["sizes"]["channels"] == TINY.channels
+    assert about["packages"]["torch"].startswith("2.13.0") and about["device"] and about["threads"] == 1
+    assert set(about["seconds"]) == set(training.STAGES) and about["updates"]["lstm"] == 18
+    assert len(about["data_digest"]) == 64
+    made = sorted(file.name for file in (run.folder / "generated").iterdir())
+    assert "brass1-062-100.flac" in made and len(made) == 4
+    info = soundfile.info(run.folder / "generated" / made[0])
+    assert (info.samplerate, info.channels, info.frames, info.subtype) == (16_000, 1, 64_000, "PCM_16")
+
+    model = load_model(run.weights_file)
+    waveform, _ = soundfile.read(run.folder / "generated" / "brass1-062-100.flac")
+    again = model.generate([Label("brass1", 62, 100)])[0].clip(-1, 1)
+    assert np.abs(again - waveform).max() < 1e-4  # 16 bit
+    for label, message in [
+        (Label("keys", 62, 100), "unknown instrument 'keys'; choose one of brass1"),
+        (Label("brass1", 63, 100), "pitch 63 of brass1 is outside the trained 38 to 62"),
+        (Label("brass1", 62, 99), "unknown velocity 99; choose one of 25, 50, 75, 100, 127"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.generate([label])
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path):
+    (tmp_path / "sing.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match=r"sing\.safetensors holds no model of singlib"):
+        load_model(tmp_path / "sing.safetensors")
