@@ -1,0 +1,46 @@
+"""The command line: ``singlib run`` trains a grid, ``singlib report`` rebuilds its figures and tables."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import batch
+from .grid import profile_named
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded or paper")]
+
+
+@app.callback()
+def main() -> None:
+    """Modifications to SING: the paper's grid of models, its figures and its tables."""
+
+
+@app.command()
+def run(
+    profile: ProfileName = "quick",
+    cells: Annotated[str, typer.Option(help="only cells whose name matches, as keys-*-CQT-*")] = "*",
+    workers: Annotated[int | None, typer.Option(min=1, help="cells at a time")] = None,
+) -> None:
+    """Train every cell of a profile that is not done, each in an executed notebook under runs/."""
+    try:
+        failed = batch.run_grid(profile_named(profile), cells, workers)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"singlib run: {error}") from error
+    if failed:
+        raise SystemExit(f"singlib run: {len(failed)} cells failed; run again to go on with them")
+
+
+@app.command()
+def report(profile: ProfileName = "quick") -> None:
+    """Rebuild Figures 1-22 and Tables 1-3 of a profile into figures/."""
+    try:
+        print(f"wrote {batch.report(profile_named(profile))}")
+    except ValueError as error:
+        raise SystemExit(f"singlib report: {error}") from error
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,80 @@
+"""The grid: complete, killed and started again, run twice, and with cells that fail."""
+
+import re
+import signal
+import time
+
+import nbformat
+import pytest
+
+from conftest import make_root, run_singlib
+from singlib import batch
+from singlib.grid import PROFILES, cells
+
+COMPARED = ("history.csv", "quality.csv", "sing.safetensors")
+
+
+def test_every_cell_leaves_an_executed_notebook_and_its_records(smoke_root):
+    for cell in cells("smoke"):
+        folder = smoke_root / "runs" / "smoke" / cell.name
+        for name in (*COMPARED, "cell.json", "done.json", "train.ipynb"):
+            assert (folder / name).stat().st_size, name
+        assert list((folder / "generated").glob("*.flac"))
+        notebook = nbformat.read(folder / "train.ipynb", as_version=4)
+        assert all(part.execution_count for part in notebook.cells if part.cell_type == "code")
+        assert not list(folder.rglob(".*.part*")) and not (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_finished_grid_trains_nothing(smoke_root, monkeypatch, capsys):
+    before = {file: file.stat().st_mtime_ns for file in (smoke_root / "runs").rglob("*")}
+    assert batch.run_grid(PROFILES["smoke"]) == {}
+    assert "6 cells, 6 done already" in capsys.readouterr().out
+    assert before == {file: file.stat().st_mtime_ns for file in (smoke_root / "runs").rglob("*")}
+
+
+def test_killed_in_the_middle_and_started_again_gives_the_same_records(smoke_root, tmp_path):
+    root = make_root(tmp_path / "root")
+    command = ("run", "--profile", "smoke", "--cells", "keys-ReLU-*-cut-0")
+    names = ["keys-ReLU-MFC-cut-0", "keys-ReLU-CQT-cut-0"]
+    checkpoints = [root / "runs" / "smoke" / name / "checkpoint.safetensors" for name in names]
+    first = run_singlib(*command, root=root)
+    deadline = time.monotonic() + 120
+    while not any(file.exists() for file in checkpoints):
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)  # its workers and kernels are left to find out by themselves
+    first.wait()
+    assert not all((file.parent / "done.json").exists() for file in checkpoints)
+    assert run_singlib(*command, root=root).wait() == 0
+    for name in names:
+        ours, theirs = (folder / "runs" / "smoke" / name for folder in (root, smoke_root))
+        for file in COMPARED:
+            assert (ours / file).read_bytes() == (theirs / file).read_bytes(), f"{name}/{file}"
+
+
+def test_a_failing_cell_is_told_and_spares_the_others(tmp_path):
+    """A damaged checkpoint stands for any error in a notebook."""
+    runs = make_root(tmp_path / "root") / "runs" / "smoke"
+    (runs / "keys-ELU-CQT-flow-0").mkdir(parents=True)
+    (runs / "keys-ELU-CQT-flow-0" / "checkpoint.safetensors").write_bytes(b"no checkpoint")
+    command = ("run", "--profile", "smoke", "--cells", "keys-ELU-*")
+    process = run_singlib(*command, root=tmp_path / "root", stderr=-1, text=True)
+    _, printed = process.communicate()
+    assert process.returncode == 1 and "1 cells failed" in printed
+    assert re.search("keys-ELU-CQT-flow-0 failed: ValueError: .*checkpoint.safetensors is damaged", printed)
+    assert (runs / "keys-ELU-STFT-flow-0" / "done.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--profile", "fast"), "unknown profile 'fast'"),
+        (("run", "--profile", "smoke", "--cells", "piano*"), "no cell of smoke is called 'piano*'"),
+        (("run", "--profile", "paper"), "examples.json is missing"),
+        (("report", "--profile", "fast"), "unknown profile 'fast'"),
+    ],
+)
+def test_a_wrong_command_is_told_in_a_line(arguments, message, tmp_path):
+    process = run_singlib(*arguments, root=make_root(tmp_path / "root"), stderr=-1, text=True)
+    _, printed = process.communicate()
+    assert process.returncode == 1 and message in printed and "Traceback" not in printed
