@@ -1,0 +1,104 @@
+"""The gradient audit tells a loss that trains from one that does not, and names the line at fault."""
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from singlib.audit import gradient_report
+from singlib.spectra import CQT, MFC, SpectralLoss
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 16_384))
+
+
+INPUTS = torch.ones(1, 4)
+
+
+def test_a_loss_that_trains(model):
+    report = gradient_report(lambda: SpectralLoss(CQT())(model(INPUTS), torch.zeros(1, 16_384)), model)
+    assert not report.lost and not report.not_finite and "all 4 parameters get a gradient" in str(report)
+    model(INPUTS)
+    SpectralLoss(CQT())(model(INPUTS), torch.zeros(1, 16_384)).backward()
+    norms = [parameter.grad.norm().item() for parameter in model.parameters()]
+    assert list(report.parameters.norm) == pytest.approx(norms, rel=1e-4)
+
+
+def detached(model):
+    return model(INPUTS).detach().requires_grad_().sum()  # cut here
+
+
+def through_data(model):
+    return model(INPUTS).data.sum()  # cut here
+
+
+def through_item(model):
+    return torch.tensor(model(INPUTS).sum().item(), requires_grad=True)  # cut here
+
+
+def through_a_choice(model):
+    return model(INPUTS).argmax(-1).float().mean()  # cut here
+
+
+def through_librosa(model):
+    mfcc = librosa.feature.mfcc(y=model(INPUTS)[0].detach().numpy(), sr=16_000)  # cut here
+    return torch.tensor(mfcc, requires_grad=True).abs().mean()
+
+
+@pytest.mark.parametrize("compute", [detached, through_data, through_item, through_a_choice, through_librosa])
+def test_the_line_that_lost_the_gradient_is_named(model, compute):
+    report = gradient_report(lambda: compute(model), model)
+    assert report.lost == [name for name, _ in model.named_parameters()]
+    assert "trains nothing" in str(report)
+    assert report.cuts[0].file == __file__ and report.cuts[0].code.endswith("# cut here")
+
+
+def test_the_published_loss_is_found_out(model):
+    report = gradient_report(lambda: SpectralLoss(MFC(), gradient="cut")(model(INPUTS), torch.zeros(1, 16_384)), model)
+    assert len(report.lost) == 4 and report.cuts[-1].call == "Tensor.detach"
+    assert "spectra.py" in str(report) and "numpy()" in str(report)
+
+
+def test_part_of_a_model_can_be_lost(model):
+    def compute():
+        with torch.no_grad():
+            hidden = model[0](INPUTS)
+        return model[2](hidden).sum()
+
+    report = gradient_report(compute, model)
+    assert report.lost == ["0.weight", "0.bias"] and "2 of 4 parameters" in str(report)
+    assert "in no_grad" in report.cuts[0].call
+
+
+def test_a_detached_target_is_no_fault(model):
+    report = gradient_report(lambda: (model(INPUTS) - model(INPUTS).detach() - 1).square().mean(), model)
+    assert report.cuts and not report.lost and "cut" not in str(report)
+
+
+def test_a_parameter_outside_the_loss(model):
+    model.unused = nn.Linear(1, 1)
+    report = gradient_report(
+        lambda: model[0](INPUTS).sum() + 0 * model[2].bias.sum() + 0 * model[2].weight.sum(), model
+    )
+    assert report.lost == ["unused.weight", "unused.bias"] and "take no part in the loss" in str(report)
+
+
+def test_a_gradient_that_is_not_finite(model):
+    report = gradient_report(lambda: (model(INPUTS) * 0).abs().sqrt().sum(), model)  # the square root at zero
+    assert report.not_finite and "not finite" in str(report)
+
+
+def test_gradients_of_the_model_are_left_alone(model):
+    gradient_report(lambda: model(INPUTS).sum(), model)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_loss_that_is_no_number_is_refused(model):
+    with pytest.raises(TypeError, match="a tensor of one number"):
+        gradient_report(lambda: model(INPUTS), model)
+    with pytest.raises(TypeError, match="not float"):
+        gradient_report(lambda: float(np.mean([1.0])), model)
