@@ -10,6 +10,8 @@ vanish in quiet bins.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import scipy.fft
 import torch
@@ -177,6 +179,8 @@ class SpectralLoss(nn.Module):
     def __init__(self, spectrum: Spectrum, eps: float = 1.0, gradient: str = "flow") -> None:
         super().__init__()
         check_choice("gradient", gradient, GRADIENTS)
+        if gradient == "cut":
+            warnings.warn("gradient='cut': as published, this loss trains no weights", stacklevel=2)
         self.spectrum, self.eps, self.gradient = spectrum, eps, gradient
 
     def level(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:

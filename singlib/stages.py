@@ -40,8 +40,9 @@ class Trainer:
         self.autoencoder = models.Autoencoder(*shape).to(device)
         sequence = models.SequenceGenerator(len(cell.roles), profile.dimension, profile.hidden, profile.layers)
         self.sing = models.SING(sequence.to(device), self.autoencoder.decoder)
-        self.losses = nn.ModuleDict({name: SpectralLoss(SPECTRA[name](), profile.eps) for name in LOSSES}).to(device)
-        self.losses[cell.loss].gradient = cell.gradient
+        gradients = dict.fromkeys(LOSSES, "flow") | {cell.loss: cell.gradient}
+        losses = {name: SpectralLoss(SPECTRA[name](), profile.eps, how) for name, how in gradients.items()}
+        self.losses = nn.ModuleDict(losses).to(device)
         self.cell, self.profile, self.device = cell, profile, device
         self.waveforms = torch.from_numpy(notes.waveforms).to(device)
         self.labels = [torch.from_numpy(x).to(device) for x in (notes.instrument, notes.pitch, notes.velocity)]

@@ -56,6 +56,8 @@ def test_gradient_is_finite(name, estimate):
 def test_cut_keeps_the_value_and_loses_the_gradient(name):
     weight = torch.tensor(0.5, requires_grad=True)
     target = torch.randn(1, 65_024, generator=torch.Generator().manual_seed(0)) / 10
+    with pytest.warns(UserWarning, match="trains no weights"):
+        SpectralLoss(SPECTRA[name](), gradient="cut")
     flow, cut = (
         SpectralLoss(SPECTRA[name](), gradient=gradient)(weight * target, target) for gradient in ("flow", "cut")
     )
@@ -95,3 +97,47 @@ def test_kernels_stay_out_of_checkpoints():
 def test_unknown_gradient_is_named():
     with pytest.raises(ValueError, match="unknown gradient 'snip'; choose one of flow, cut"):
         SpectralLoss(STFT(), gradient="snip")
+
+
+@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449)])
+def test_gradient_is_the_derivative(name, samples):
+    """Autograd against finite differences along random directions, in float64."""
+    loss = SpectralLoss(SPECTRA[name]()).double()
+    generator = torch.Generator().manual_seed(3)
+    estimate, target = torch.randn(2, 1, samples, generator=generator, dtype=torch.float64) / 10
+    level = loss.level(target)
+    given = estimate.requires_grad_()
+    assert torch.autograd.gradcheck(lambda waveform: loss.per_note(waveform, level), given, fast_mode=True)
+
+
+@pytest.mark.parametrize("frequency", [220.0, 1000.0, 2637.0])
+def test_a_sinusoid_peaks_where_it_should(frequency):
+    sinusoid = torch.sin(2 * torch.pi * frequency * torch.arange(65_024) / 16_000)[None] / 2
+    stft, cqt = STFT()(sinusoid)[0].mean(-1), CQT()(sinusoid)[0].mean(-1)
+    assert stft.argmax() == round(frequency / 16_000 * 1024)
+    assert cqt.argmax() == round(12 * np.log2(frequency / CQT.FMIN))
+
+
+def test_a_note_an_octave_up_moves_12_bins():
+    """Played twice as fast, a recorded note is the same note an octave up."""
+    note = torch.from_numpy(read_waveform(index("mini")[Label("brass1", 50, 100)]))[None]
+    low, high = (CQT()(waveform)[0, :, 20:80].mean(-1) for waveform in (note, note[:, ::2]))
+    shared = low[: 84 - 12]
+    correlation = [np.corrcoef(shared[12:60].log(), high[12 + shift : 60 + shift].log())[0, 1] for shift in range(24)]
+    assert np.argmax(correlation) == 12
+
+
+@pytest.mark.parametrize("name", ["STFT", "CQT"])
+def test_gain_moves_the_level_by_twice_its_logarithm(name):
+    loss = SpectralLoss(SPECTRA[name](), eps=1e-12)
+    waveform = torch.randn(1, 65_024, generator=torch.Generator().manual_seed(4)) / 10
+    assert torch.allclose(
+        loss.level(3 * waveform) - loss.level(waveform), torch.tensor(2 * np.log(3.0)).float(), atol=1e-3
+    )
+
+
+def test_gain_moves_the_first_coefficient_alone():
+    waveform = torch.randn(1, 65_024, generator=torch.Generator().manual_seed(5)) / 10
+    moved = (MFC()(10 * waveform) - MFC()(waveform))[0]
+    assert torch.allclose(moved[0], torch.tensor(20 * 128**0.5), rtol=1e-4)  # 20 dB in each of 128 mels
+    assert moved[1:].abs().max() < 0.01
