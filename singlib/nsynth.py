@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,13 +158,15 @@ def index(data: str) -> dict[Label, Path]:
             instrument, pitch, velocity = note["instrument_str"], note["pitch"], note["velocity"]
         except KeyError as error:
             raise ValueError(f"{metadata}: {name} has no {error}; fetch or copy it again") from error
-        if instrument not in role_of or pitch >= NOISE_FROM.get(instrument, PITCHES):
+        if instrument not in role_of:
             continue
         if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
             raise ValueError(
                 f"{metadata}: {name} has pitch {pitch} and velocity {velocity}; "
                 f"pitches are 0 to 127, velocities {VELOCITIES}"
             )
+        if pitch >= NOISE_FROM.get(instrument, PITCHES):
+            continue
         files = [folder / "audio" / f"{name}{suffix}" for suffix in (".wav", ".flac")]
         file = next(filter(Path.is_file, files), None)
         if file is None:
@@ -217,12 +219,18 @@ def read_waveform(file: Path) -> np.ndarray:
     return waveform[:, 0]
 
 
-@lru_cache
+@cache
+def _file_digest(file: Path, size: int, modified: int) -> bytes:
+    """Digest a file once for as long as it stays the same."""
+    return hashlib.sha256(file.read_bytes()).digest()
+
+
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
     total = hashlib.sha256()
     for label, file in select(data, roles).items():
-        total.update(f"{label}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+        stat = file.stat()
+        total.update(f"{label}\n".encode() + _file_digest(file, stat.st_size, stat.st_mtime_ns))
     return total.hexdigest()
 
 
@@ -273,13 +281,18 @@ def notes_to_generate(data: str, role: str) -> list[Label]:
     list of Label
         In the order of pitch and velocity.
     """
-    labels = list(select(data, (role,)))
-    wanted = max(1, round(len(labels) * TABLE2[role].generated / TABLE2[role].notes))
-    order = np.linspace(0, len(labels) - 1, wanted).round().astype(int)
-    chosen = {labels[place] for place in order}
+    left = list(select(data, (role,)))
+    wanted = max(1, round(len(left) * TABLE2[role].generated / TABLE2[role].notes))
+    pitches = sorted({label.pitch for label in left})
+    chosen: list[Label] = []
+    for place in range(wanted):
+        pitch = pitches[place * len(pitches) // wanted]
+        velocity = VELOCITIES[2 * place % len(VELOCITIES)]  # by twos: neighbours in pitch differ in velocity
+        chosen.append(min(left, key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity))))
+        left.remove(chosen[-1])
     if role in FIGURE_NOTES:
         shown = nearest(data, role, *FIGURE_NOTES[role])
         if shown not in chosen:
-            chosen.discard(min(chosen, key=lambda label: abs(label.pitch - shown.pitch)))
-            chosen.add(shown)
+            chosen.remove(min(chosen, key=lambda label: abs(label.pitch - shown.pitch)))
+            chosen.append(shown)
     return sorted(chosen)

@@ -70,6 +70,19 @@ def test_generated_notes_are_table_2s_share_with_the_notes_of_the_figures():
     assert Label("brass1", 62, 100) in notes_to_generate("mini", "brass1")
 
 
+def test_generated_notes_are_even_over_pitch_and_velocity(monkeypatch):
+    paper = {Label("keys", pitch, velocity): None for pitch in range(21, 109) for velocity in VELOCITIES}
+    monkeypatch.setattr(nsynth, "select", lambda data, roles: paper)
+    labels = notes_to_generate("nsynth-train", "keys")
+    assert len(labels) == 89 and Label("keys", 66, 100) in labels
+    assert {label.pitch for label in labels} == set(range(21, 109))
+    for half in (range(21, 65), range(65, 109)):
+        counts = [
+            sum(label.velocity == velocity and label.pitch in half for label in labels) for velocity in VELOCITIES
+        ]
+        assert max(counts) - min(counts) <= 2
+
+
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """Make a data set of one brass instrument that a test may spoil."""
@@ -81,11 +94,9 @@ def copied(tmp_path, monkeypatch):
     (folder / "examples.json").write_text(json.dumps(kept))
     for name in kept:
         shutil.copy(MINI / "audio" / f"{name}.flac", folder / "audio")
-    for cached in (nsynth.index, nsynth.digest):
-        cached.cache_clear()
+    nsynth.index.cache_clear()
     yield folder
-    for cached in (nsynth.index, nsynth.digest):
-        cached.cache_clear()
+    nsynth.index.cache_clear()
 
 
 NOTE = "fluidr3_tuba-041-050"
@@ -97,8 +108,7 @@ def test_wav_is_taken_as_flac_is(copied):
     waveform, rate = soundfile.read(flac, dtype="int16")
     soundfile.write(flac.with_suffix(".wav"), waveform, rate, subtype="PCM_16")
     flac.unlink()
-    for cached in (nsynth.index, nsynth.digest):
-        cached.cache_clear()
+    nsynth.index.cache_clear()
     assert np.array_equal(load_notes("mini", ("brass3",)).waveforms, before)
 
 
@@ -141,10 +151,19 @@ def test_damaged_metadata_is_named(copied):
         load_notes("mini", ("brass3",))
 
 
+@pytest.mark.parametrize(("field", "value"), [("pitch", 128), ("velocity", 99)])
+def test_a_label_that_nsynth_has_not_is_named(copied, field, value):
+    examples = json.loads((copied / "examples.json").read_text())
+    examples[NOTE][field] = value
+    (copied / "examples.json").write_text(json.dumps(examples))
+    nsynth.index.cache_clear()
+    with pytest.raises(ValueError, match=f"{NOTE} has pitch .*{value}"):
+        load_notes("mini", ("brass3",))
+
+
 def test_the_digest_follows_the_sound(copied):
     before = nsynth.digest("mini", ("brass3",))
     waveform, rate = soundfile.read(copied / "audio" / f"{NOTE}.flac", dtype="int16")
     waveform[100] += 1
     soundfile.write(copied / "audio" / f"{NOTE}.flac", waveform, rate)
-    nsynth.digest.cache_clear()
     assert nsynth.digest("mini", ("brass3",)) != before

@@ -15,6 +15,7 @@ from singlib.nsynth import Label, load_notes
 from singlib.records import Run
 
 GOLDEN = Path(__file__).parent / "golden_history.csv"
+GOLDEN_QUALITY = Path(__file__).parent / "golden_quality.csv"
 TINY = replace(PROFILES["smoke"], name="tiny", epochs=(2, 1, 1), subset=None)
 
 
@@ -28,22 +29,33 @@ def quiet(_line):
     """Swallow the progress lines."""
 
 
-def history_of(cell, profile=TINY):
-    return pd.read_csv(training.train_cell(cell, profile, "cpu", quiet).history_file)
+def golden(path, ours):
+    """Return the kept numbers; keep ours, and fail, where there are none."""
+    if not path.exists():
+        ours.assign(recipe=records.RECIPE).to_csv(path, index=False, float_format="%.6g")
+        pytest.fail(f"{path.name} was missing: written anew, look at the difference and commit it")
+    kept = pd.read_csv(path)
+    assert (kept.recipe == records.RECIPE).all(), f"another recipe: delete {path.name}, run this again"
+    return kept
 
 
-def test_golden_history(root):
-    """The recipe's numbers, to 0.1 %: when they change on purpose, raise records.RECIPE and delete the file."""
+def test_golden_history_and_quality(root):
+    """The recipe's numbers: when they change on purpose, raise records.RECIPE and delete both files."""
     cells = [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT"), Cell("brass1", "ReLU", "MFC")]
-    ours = pd.concat([history_of(cell).assign(cell=cell.name) for cell in cells], ignore_index=True)
-    if not GOLDEN.exists():
-        ours.assign(recipe=records.RECIPE).to_csv(GOLDEN, index=False, float_format="%.6g")
-        pytest.fail(f"{GOLDEN.name} was missing: written anew, look at the difference and commit it")
-    golden = pd.read_csv(GOLDEN)
-    assert (golden.recipe == records.RECIPE).all(), "another recipe: delete the golden history, run this again"
+    runs = [training.train_cell(cell, TINY, "cpu", quiet) for cell in cells]
+    ours, quality = (
+        pd.concat([pd.read_csv(run.folder / name).assign(cell=run.cell.name) for run in runs], ignore_index=True)
+        for name in ("history.csv", "quality.csv")
+    )
+    kept = golden(GOLDEN, ours)
     labels = ["cell", "stage", "epoch", "updates", "spectrum", "role"]
-    assert ours[labels].equals(golden[labels])
-    np.testing.assert_allclose(ours.loss, golden.loss, rtol=1e-3, err_msg="numbers changed: raise records.RECIPE")
+    assert ours[labels].equals(kept[labels])
+    np.testing.assert_allclose(ours.loss, kept.loss, rtol=1e-3, err_msg="numbers changed: raise records.RECIPE")
+    kept = golden(GOLDEN_QUALITY, quality)
+    labels = ["cell", "role", "pitch", "velocity", "grade"]
+    assert quality[labels].equals(kept[labels]), "other notes or grades: raise records.RECIPE"
+    for measure in ("modulation", "envelope", "harmonicity"):
+        np.testing.assert_allclose(quality[measure], kept[measure], rtol=0.02, atol=0.02, err_msg=measure)
 
 
 class Killed(Exception):
@@ -93,7 +105,8 @@ def test_cut_trains_the_lstm_alone_and_flow_everything(loss, gradient):
     trainer = training.Trainer(Cell("brass1", "ELU", loss, gradient), TINY, notes, torch.device("cpu"))
     moved = {}
     for stage in training.STAGES:
-        before, codes = weights(trainer.modules()), trainer.encode()
+        before = weights(trainer.modules())
+        trainer.encode()
         optimiser = torch.optim.Adam(trainer.parameters(stage), 1e-3, fused=True)
         first, _ = trainer.run_epoch(stage, 0, optimiser)
         assert changed(before, trainer.modules()) == set(), "epoch 0 only evaluates"
@@ -103,7 +116,6 @@ def test_cut_trains_the_lstm_alone_and_flow_everything(loss, gradient):
             assert updates == 2 * 9 and last["codes"] < first["codes"]
         elif gradient == "cut":
             assert [last[name] for name in LOSSES] == pytest.approx([first[name] for name in LOSSES], rel=1e-6)
-        assert codes is None
     assert {key.split(".")[1] for key in moved["lstm"]} == {"sequence"}
     if gradient == "cut":
         assert not moved["autoencoder"] and not moved["fine-tuning"]
@@ -113,7 +125,7 @@ def test_cut_trains_the_lstm_alone_and_flow_everything(loss, gradient):
 
 
 def test_history_has_every_spectrum_of_every_epoch_and_stage(root):
-    history = history_of(Cell("brass1", "ReLU", "MFC"))
+    history = pd.read_csv(training.train_cell(Cell("brass1", "ReLU", "MFC"), TINY, "cpu", quiet).history_file)
     expected = {
         (stage, epoch, spectrum, "train" if (spectrum == "MFC" and stage != "lstm") else "side")
         for stage, epochs in zip(training.STAGES, TINY.epochs, strict=True)
