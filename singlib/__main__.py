@@ -30,7 +30,7 @@ def run(
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"singlib run: {error}") from error
     if failed:
-        raise SystemExit(f"singlib run: {len(failed)} cells failed; run again to go on with them")
+        raise SystemExit(f"singlib run: {len(failed)} cells failed, the notebooks named above show how")
 
 
 @app.command()
@@ -38,7 +38,7 @@ def report(profile: ProfileName = "quick") -> None:
     """Rebuild Figures 1-22 and Tables 1-3 of a profile into figures/."""
     try:
         print(f"wrote {batch.report(profile_named(profile))}")
-    except ValueError as error:
+    except (ValueError, batch.NotebookError) as error:
         raise SystemExit(f"singlib report: {error}") from error
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from . import nsynth
 from .grid import ROOT, Cell, Profile, cells
-from .records import Run, replacing
+from .records import Run
 
 # For the kernel's C library: keep freed memory, the next step needs as much again. By default (and more so
 # by Dask's, which hands back every 64 KiB) a third of a small cell's time goes into page faults.
@@ -26,19 +26,18 @@ def run_cell(cell: Cell, profile: Profile) -> str | None:
     Returns
     -------
     str or None
-        The notebook's error; None if it ended well.
+        The notebook's error, and where it was kept; None if it ended well.
     """
-    from nbclient.exceptions import DeadKernelError
-    from papermill import PapermillExecutionError
-
     os.environ.update(_MALLOC)
     try:
         _execute("train", Run(cell, profile).notebook, asdict(cell) | {"profile": profile.name})
-    except PapermillExecutionError as error:
-        return f"{error.ename}: {error.evalue}"
-    except DeadKernelError as error:
-        return f"the kernel died: {error}"
+    except NotebookError as error:
+        return str(error)
     return None
+
+
+class NotebookError(Exception):
+    """A notebook stopped: its error, and where what it had done so far was kept."""
 
 
 def select(profile: Profile, pattern: str = "*") -> list[Cell]:
@@ -91,7 +90,7 @@ def run_grid(profile: Profile, pattern: str = "*", workers: int | None = None) -
         bar = tqdm(as_completed(futures), total=len(todo), unit="cell", desc=profile.name, mininterval=5)
         for future in bar:
             name = futures[future]
-            error = str(future.exception()) if future.status != "finished" else future.result()
+            error = repr(future.exception()) if future.status != "finished" else future.result()
             if error:
                 failed[name] = error
                 bar.write(f"{name} failed: {error}", file=sys.stderr)
@@ -99,7 +98,13 @@ def run_grid(profile: Profile, pattern: str = "*", workers: int | None = None) -
 
 
 def report(profile: Profile) -> Path:
-    """Execute the report notebook into ``figures/<profile>/report.ipynb``; return its path."""
+    """Execute the report notebook into ``figures/<profile>/report.ipynb``; return its path.
+
+    Raises
+    ------
+    NotebookError
+        If it stops, for example because the profile's notes are missing.
+    """
     target = ROOT / "figures" / profile.name / "report.ipynb"
     _execute("report", target, {"profile": profile.name})
     return target
@@ -108,21 +113,32 @@ def report(profile: Profile) -> Path:
 def _execute(notebook: str, target: Path, parameters: dict) -> None:
     """Execute a notebook of notebooks/ with papermill; `target` appears when it has ended well."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
-    with replacing(target) as beside, tempfile.TemporaryDirectory(prefix="singlib-") as sockets:
+    # Written outside the run folder, which belongs to the training that the notebook starts.
+    partial = target.parent.parent / ".notebooks" / f"{target.parent.name}-{notebook}.ipynb"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="singlib-") as sockets:
         config = Config()
         config.ConnectionFileMixin.transport = "ipc"  # no port that two kernels could race for
         config.ConnectionFileMixin.ip = f"{sockets}/kernel"  # else all kernels of a folder share their sockets
-        papermill.execute_notebook(
-            ROOT / "notebooks" / f"{notebook}.ipynb",
-            beside,
-            parameters,
-            cwd=ROOT,
-            progress_bar=False,
-            config=config,
-            shutdown_kernel="immediate",
-        )
+        try:
+            papermill.execute_notebook(
+                ROOT / "notebooks" / f"{notebook}.ipynb",
+                partial,
+                parameters,
+                cwd=ROOT,
+                progress_bar=False,
+                config=config,
+                shutdown_kernel="immediate",
+            )
+        except papermill.PapermillExecutionError as error:
+            raise NotebookError(f"{error.ename}: {error.evalue} (notebook: {partial})") from error
+        except DeadKernelError as error:
+            raise NotebookError(f"the kernel died: {error} (notebook: {partial})") from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial.replace(target)
 
 
 def _complete(run: Run) -> bool:

@@ -123,6 +123,11 @@ class Run:
             return "stale"
         return "done" if self._marker() else "begun"
 
+    def check(self) -> None:
+        """Raise a ValueError that names a damaged file, if there is one."""
+        self._marker()
+        self._checkpoint_about()
+
     def stale_because(self) -> str:
         """Return what differs between the records on disk and this run; ValueError names a damaged file."""
         found = self._marker() or self._checkpoint_about() or {}
@@ -135,10 +140,13 @@ class Run:
         lock = self.folder.parent / ".locks" / self.cell.name
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"{self.cell.name}: another process trains it, waiting")
+                fcntl.flock(file, fcntl.LOCK_EX)
             for debris in self.folder.rglob(".*.part.*"):  # what a killed owner was writing
-                if not debris.name.startswith(".train."):  # the notebook that calls is being written now
-                    debris.unlink()
+                debris.unlink()
             yield
 
     def set_aside_if_stale(self) -> Path | None:
@@ -227,6 +235,10 @@ class Records:
     history: pd.DataFrame
     quality: pd.DataFrame
     missing: list[str]
+
+    def folder(self, cell: Cell) -> Path:
+        """Return where a cell's records are."""
+        return ROOT / "runs" / self.profile.name / cell.name
 
     @property
     def grid(self) -> list[Cell]:

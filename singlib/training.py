@@ -66,7 +66,8 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     """
     run = Run(cell, profile)
     with run.owned():
-        if run.state() in ("stale", "damaged"):  # a damaged file is named by an error
+        run.check()
+        if run.state() == "stale":
             log(f"{cell.name}: {run.stale_because()} changed; old records moved to {run.set_aside_if_stale()}")
         if run.state() == "done":
             log(f"{cell.name} is done already")
@@ -198,6 +199,7 @@ def _provenance(profile: Profile, device: torch.device, seconds: dict[str, float
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "platform": platform.platform(),
+        "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "threads": profile.threads,
         "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
         "updates": last,

@@ -48,6 +48,7 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_records(smoke_roo
     assert run_singlib(*command, root=root).wait() == 0
     for name in names:
         ours, theirs = (folder / "runs" / "smoke" / name for folder in (root, smoke_root))
+        assert sorted(file.name for file in ours.rglob("*")) == sorted(file.name for file in theirs.rglob("*"))
         for file in COMPARED:
             assert (ours / file).read_bytes() == (theirs / file).read_bytes(), f"{name}/{file}"
 
@@ -63,6 +64,7 @@ def test_a_failing_cell_is_told_and_spares_the_others(tmp_path):
     assert process.returncode == 1 and "1 cells failed" in printed
     assert re.search("keys-ELU-CQT-flow-0 failed: ValueError: .*checkpoint.safetensors is damaged", printed)
     assert (runs / "keys-ELU-STFT-flow-0" / "done.json").exists()
+    assert (runs / ".notebooks" / "keys-ELU-CQT-flow-0-train.ipynb").exists(), "the notebook that shows how is kept"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,7 @@ def test_a_failing_cell_is_told_and_spares_the_others(tmp_path):
         (("run", "--profile", "smoke", "--cells", "piano*"), "no cell of smoke is called 'piano*'"),
         (("run", "--profile", "paper"), "examples.json is missing"),
         (("report", "--profile", "fast"), "unknown profile 'fast'"),
+        (("report", "--profile", "paper"), "examples.json is missing"),
     ],
 )
 def test_a_wrong_command_is_told_in_a_line(arguments, message, tmp_path):
