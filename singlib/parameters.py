@@ -13,8 +13,21 @@ MARK = "# Parameters"  # how papermill's injected cell begins, and how our own d
 
 def assigned(source: str) -> list[str]:
     """Return the names that a cell assigns."""
-    targets = [node.targets for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-    return [target.id for group in targets for target in group if isinstance(target, ast.Name)]
+    nodes = [node for node in ast.parse(source).body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    targets = [target for node in nodes for target in getattr(node, "targets", None) or [node.target]]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def latest(history: list[str]) -> list[str]:
+    """Return the parameters cells that were run last in a row: a mistake that was corrected is forgotten."""
+    marked = [source.startswith(MARK) for source in history]
+    if not any(marked):
+        return []
+    last = len(marked) - 1 - marked[::-1].index(True)
+    first = last
+    while first and marked[first - 1]:
+        first -= 1
+    return history[first : last + 1]
 
 
 def check_names(known: list[str], given: list[str]) -> None:
@@ -47,6 +60,5 @@ def checked(*known: str) -> dict[str, Any]:
         If papermill injected, or somebody wrote into the parameters cell, a name that is not known.
     """
     namespace = get_ipython().user_ns
-    cells = [source for source in namespace["In"] if source.startswith(MARK)]
-    check_names(list(known), [name for source in cells for name in assigned(source)])
+    check_names(list(known), [name for source in latest(namespace["In"]) for name in assigned(source)])
     return {name: namespace[name] for name in known}

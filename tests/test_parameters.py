@@ -4,11 +4,18 @@ import papermill
 import pytest
 
 from singlib.grid import ROOT
-from singlib.parameters import assigned, check_names
+from singlib.parameters import assigned, check_names, latest
 
 
 def test_assigned_names():
     assert assigned("# Parameters of a cell\nloss = 'STFT'  # STFT, MFC\nseed = 0\nx.y = 1") == ["loss", "seed"]
+
+
+def test_a_corrected_mistake_is_forgotten():
+    history = ["", "# Parameters\nlos = 1", "check", "# Parameters\nloss = 1", "# Parameters\nseed = 2", "check"]
+    assert latest(history) == history[3:5]
+    assert latest(["", "check"]) == []
+    assert assigned("# Parameters\nactivaton: str = 'ELU'") == ["activaton"]
 
 
 def test_a_misspelt_name_is_told_with_the_right_one():
