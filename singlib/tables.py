@@ -7,18 +7,16 @@ from IPython.display import Markdown, display
 
 from . import nsynth
 from .figures import STAMP, output_folder
-from .grid import INSTRUMENT_SETS, LOSSES, cells
+from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, cells
 from .quality import GRADES
 from .records import Records
 
-ACTIVATIONS = ("ReLU", "ELU")
 CAPTIONS = {
     1: "Number of calculated models and training samples for different combinations of instruments, "
     "training losses and activation functions",
     2: "Training data instruments with their pitch range, the number of training samples and generated samples",
     3: "Perceived quality of the generated samples for each model",
 }
-SAMPLES = {"keys": 440, "mallet": 440, "voice": 225, "k+m+v": 1105, "brass1": 170, "brass1-3": 680, "brass1-5": 1330}
 
 # The authors' grades, Table 3, in the columns STFT, CQT, MFC x ReLU, ELU. They print "-" for brass with
 # CQT and MFC too, although Table 1 says that those models were never calculated.
@@ -31,7 +29,7 @@ PAPER_GRADES = {
     "brass1-3": ("++", "++", "-", "-", "-", "-"),
     "brass1-5": ("++", "+", "-", "-", "-", "-"),
 }
-_COLUMNS = [(loss, activation) for loss in ("STFT", "CQT", "MFC") for activation in ACTIVATIONS]
+_COLUMNS = [(loss, activation) for loss in ("STFT", "CQT", "MFC") for activation in PAPER_ACTIVATIONS]
 
 
 def overview(records: Records) -> Markdown:
@@ -68,8 +66,8 @@ def table_1(records: Records) -> pd.DataFrame:
     rows = []
     for instruments, roles in INSTRUMENT_SETS.items():
         row: dict[str, object] = {"instr.": instruments}
-        for loss in LOSSES:
-            for activation in ACTIVATIONS:
+        for loss in PAPER_LOSSES:
+            for activation in PAPER_ACTIVATIONS:
                 kind = [
                     c for c in records.grid if (c.instruments, c.loss, c.activation) == (instruments, loss, activation)
                 ]
@@ -77,7 +75,7 @@ def table_1(records: Records) -> pd.DataFrame:
                 corrected = _count([c.name for c in kind if not c.published], done)
                 row[f"{loss}/{activation}"] = published + (f" (+{corrected})" if corrected != "–" else "")
         row["sampl."] = sum(len(nsynth.select(records.profile.data, (role,))) for role in roles)
-        row["sampl. (paper)"] = SAMPLES[instruments]
+        row["sampl. (paper)"] = sum(nsynth.TABLE2[role].notes for role in roles)
         rows.append(row)
     return pd.DataFrame(rows).set_index("instr.")
 
@@ -155,6 +153,8 @@ def show(number: int, records: Records) -> None:
     """Save a table as CSV and Markdown under ``figures/<profile>/`` and display it with its caption."""
     frame = (table_1, table_2, table_3)[number - 1](records)
     text = f"**Table {number}.** {CAPTIONS[number]}.\n\n{frame.reset_index().to_markdown(index=False)}\n"
+    if not records.profile.evidence:
+        text += f"\n*{records.profile.name}: {STAMP}*\n"
     path = output_folder(records.profile) / f"table{number}"
     frame.to_csv(path.with_suffix(".csv"))
     path.with_suffix(".md").write_text(text)
