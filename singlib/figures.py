@@ -286,7 +286,8 @@ def show(number: int, records: Records) -> None:
     """Draw a figure, save it as PNG and SVG under ``figures/<profile>/`` and display it with its caption."""
     drawn = draw(number, records)
     path = output_folder(records.profile) / f"fig{number:02d}"
-    drawn.savefig(path.with_suffix(".svg"))
+    with plt.rc_context({"svg.hashsalt": "singlib"}):  # the same figure is the same file
+        drawn.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     drawn.savefig(path.with_suffix(".png"), dpi=110)
     plt.close(drawn)
     display(Image(path.with_suffix(".png")), Markdown(caption(number, records)))
