@@ -8,21 +8,20 @@ FRESH := .venv/.fresh
 .PHONY: help env paper report test test-slow lab notebooks lint clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(FRESH)  ## make .venv, unless it is fresh
 
-$(FRESH): requirements.txt pyproject.toml
-	rm -rf .venv
+$(FRESH): requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "singlib needs Python 3.11; name one with PYTHON=")'
+	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 paper: env  ## train the grid and rebuild figures and tables (PROFILE=quick)
-	$(BIN)/singlib run --profile $(PROFILE)
-	$(BIN)/singlib report --profile $(PROFILE)
+	@$(BIN)/singlib run --profile $(PROFILE); ran=$$?; $(BIN)/singlib report --profile $(PROFILE) && exit $$ran
 
 report: env  ## rebuild figures and tables from the records at hand (PROFILE=quick)
 	$(BIN)/singlib report --profile $(PROFILE)

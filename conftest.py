@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,15 +34,15 @@ def run_singlib(*arguments, root=ROOT, **options):
     return subprocess.Popen([sys.executable, "-m", "singlib", *arguments], env=environment, **options)
 
 
+@cache
 def _train_smoke_grid():
-    if not (ROOT / "runs" / "smoke").exists() and run_singlib("run", "--profile", "smoke").wait():
-        pytest.fail("the smoke grid did not finish")
+    return run_singlib("run", "--profile", "smoke").wait()
 
 
 @pytest.fixture(scope="session")
 def smoke_root():
     """Return a root with the finished smoke grid."""
-    _train_smoke_grid()
+    assert _train_smoke_grid() == 0, "the smoke grid did not finish"
     return ROOT
 
 
