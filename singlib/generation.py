@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from .grid import check_choice
 from .models import SING, Decoder, SequenceGenerator, trim
-from .nsynth import VELOCITIES, Label
+from .nsynth import SAMPLES, VELOCITIES, Label
 
 BATCH = 16  # notes generated at once
 
@@ -64,6 +64,8 @@ class Model:
             lowest, highest = self.about["pitches"][label.role]
             if not lowest <= label.pitch <= highest:
                 raise ValueError(f"pitch {label.pitch} of {label.role} is outside the trained {lowest} to {highest}")
+        if not labels:
+            return np.zeros((0, SAMPLES), np.float32)
         numbers = [(roles.index(label.role), label.pitch, VELOCITIES.index(label.velocity)) for label in labels]
         device = next(self.sing.parameters()).device
         parts = torch.tensor(numbers, device=device).split(BATCH)

@@ -1,8 +1,8 @@
 """Three spectra as differentiable transforms, and the spectral loss of equations (3) and (4).
 
 Each spectrum maps waveforms ``(batch, samples)`` at 16 kHz to ``(batch, bins, frames)``, hop 256.
-None takes a square root or clamps a level, so gradients are finite on digital silence and do not
-vanish in quiet bins.
+None takes a square root or clamps a level below its peak, so gradients are finite on digital silence
+and do not vanish in quiet bins (but for MFC's floor at -100 dB, which is librosa's).
 
 >>> loss = SpectralLoss(CQT())
 >>> loss(estimate, target).backward()
@@ -149,13 +149,13 @@ class CQT(Spectrum):
         before, after = waveform[:, 1 : self.reach + 1].flip(-1), waveform[:, -self.reach - 1 : -1].flip(-1)
         padded = torch.cat([before, waveform, after], dim=-1)
         blocks = _blocks(padded).transpose(1, 2)
-        power = []
+        octaves = []
         for octave in range(self.BINS // self.PER_OCTAVE):
             weight = self.get_buffer(f"octave{octave}")
             first = (self.reach // HOP) - weight.shape[-1] // 2  # block where the first frame's kernel begins
             part = blocks[:, :, first : first + frames + weight.shape[-1] - 1]
-            power.append(F.conv1d(part, weight).unflatten(1, (2, -1)).square().sum(1))
-        return torch.cat(power, dim=1)
+            octaves.append(F.conv1d(part, weight).unflatten(1, (2, -1)).square().sum(1))
+        return torch.cat(octaves, dim=1)
 
 
 SPECTRA = {"STFT": STFT, "MFC": MFC, "CQT": CQT}
