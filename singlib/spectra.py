@@ -29,7 +29,7 @@ FRAME, HOP = 1024, 256  # samples
 def _blocks(waveform: Tensor) -> Tensor:
     """Cut waveforms ``(batch, samples)`` into blocks of one hop, ``(batch, samples // 256, 256)``.
 
-    Frames put together from blocks cost a copy; torch.stft's overlapping views cost ten times that
+    Frames put together from blocks cost a copy; torch.stft's overlapping views cost several times that
     in the backward pass.
     """
     return waveform[:, : waveform.shape[-1] // HOP * HOP].unflatten(-1, (-1, HOP))
