@@ -18,6 +18,7 @@ import torch
 from nnAudio.librosa_functions import get_mel
 from nnAudio.utils import create_cqt_kernels
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from .grid import GRADIENTS, check_choice
@@ -27,19 +28,39 @@ FRAME, HOP = 1024, 256  # samples
 
 
 def _blocks(waveform: Tensor) -> Tensor:
-    """Cut waveforms ``(batch, samples)`` into blocks of one hop, ``(batch, samples // 256, 256)``.
-
-    Frames put together from blocks cost a copy; torch.stft's overlapping views cost several times that
-    in the backward pass.
-    """
+    """Cut waveforms ``(batch, samples)`` into blocks of one hop, ``(batch, samples // 256, 256)``."""
     return waveform[:, : waveform.shape[-1] // HOP * HOP].unflatten(-1, (-1, HOP))
+
+
+class _Power(torch.autograd.Function):
+    """|rfft|^2 of frames ``(..., samples)``, of an even number of samples -> ``(..., samples // 2 + 1)``.
+
+    torch's own backward of rfft fills up the other half of the spectrum and transforms all of it in
+    complex numbers; the inverse real transform is the same sum for less than half the time.
+    Squares, not the modulus: that has no gradient at zero, and notes end in digital silence.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, frames: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(frames)
+        ctx.save_for_backward(spectrum)
+        return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        # dS_k/dx_n = 2 Re(X_k e^{2 pi i k n / N}); irfft takes every k twice, but for the first and the last.
+        weighted = ctx.saved_tensors[0] * gradient
+        weighted[..., [0, -1]] *= 2
+        return torch.fft.irfft(weighted, norm="forward")
 
 
 class Spectrum(nn.Module):
     """A transform of waveforms that knows its own level, the l of equation (3).
 
     ``forward(waveform, power=None)`` takes the waveform's `STFT` too, for the spectra that start from
-    it and where it is known already: several spectra of one waveform then share it.
+    it and where it is known already: several spectra of one waveform then share it. In memory a
+    frame's bins lie together; arithmetic on two spectra is fast where both lie alike.
     """
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
@@ -63,12 +84,7 @@ class STFT(Spectrum):
             return power
         if waveform.shape[-1] < FRAME:
             raise ValueError(f"{waveform.shape[-1]} samples are less than one frame of {FRAME}")
-        blocks = _blocks(waveform)
-        count = blocks.shape[1] - FRAME // HOP + 1
-        frames = torch.cat([blocks[:, start : start + count] for start in range(FRAME // HOP)], dim=-1)
-        transform = torch.fft.rfft(frames * self.window)  # (batch, frames, 513)
-        # Squares, not abs(): the modulus has no gradient at zero, and notes end in digital silence.
-        return torch.view_as_real(transform).square().sum(-1).transpose(1, 2)
+        return _Power.apply(waveform.unfold(-1, FRAME, HOP) * self.window).mT
 
 
 class MFC(Spectrum):
@@ -96,14 +112,15 @@ class MFC(Spectrum):
         self.squared = squared
         self.stft = STFT()
         mel = get_mel(SAMPLE_RATE, FRAME, n_mels=self.MELS, fmax=SAMPLE_RATE / 2)
-        dct = scipy.fft.dct(np.eye(self.MELS), norm="ortho", axis=0)[: self.COEFFICIENTS]
-        self.register_buffer("mel", torch.tensor(mel, dtype=torch.float32), persistent=False)
+        dct = scipy.fft.dct(np.eye(self.MELS), norm="ortho")[:, : self.COEFFICIENTS]
+        self.register_buffer("mel", torch.tensor(mel.T.copy(), dtype=torch.float32), persistent=False)
         self.register_buffer("dct", torch.tensor(dct, dtype=torch.float32), persistent=False)
 
     def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
         """Return the coefficients."""
-        decibel = 10 * torch.log10((self.mel @ self.stft(waveform, power)).clamp(min=self.FLOOR))
-        return self.dct @ decibel
+        mel = self.stft(waveform, power).mT @ self.mel  # (batch, frames, 128)
+        decibel = 10 * torch.log10(mel.clamp(min=self.FLOOR))
+        return (decibel @ self.dct).mT
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + c^2), or c itself where `squared` is False."""
@@ -115,8 +132,9 @@ class CQT(Spectrum):
 
     J. C. Brown, "Calculation of a constant Q spectral transform", JASA 89, 1991 (equation 5), with
     nnAudio's kernels and librosa's scaling, centred frames and reflected ends. nnAudio pads every
-    kernel to the longest (16,384 samples); here each octave keeps its own length, a multiple of the
-    hop, and is a convolution over blocks of one hop, which is the same sum at a sixth of the time.
+    kernel to the longest (16,384 samples). Here each octave keeps its own length, a multiple of the
+    hop, and is a convolution over blocks of one hop; and the low octaves share a basis: of what a block
+    of 256 samples can hold, they hear a few dozen directions, all that vary so slowly.
 
     Notes
     -----
@@ -124,20 +142,29 @@ class CQT(Spectrum):
     """
 
     BINS, PER_OCTAVE, FMIN = 84, 12, 32.70319566257483  # fmin in Hz: C1
+    LOW = 4  # octaves that share a basis, to 523 Hz; more would need a basis of most of the block
+    PRECISION = 1e-6  # of the largest singular value: what the basis leaves out is float32's rounding
 
     def __init__(self) -> None:
         super().__init__()
         quality = 1 / (2 ** (1 / self.PER_OCTAVE) - 1)
         kernels, width, lengths, _ = create_cqt_kernels(quality, SAMPLE_RATE, self.FMIN, self.BINS, self.PER_OCTAVE)
-        self.reach = width // 2  # samples that the longest kernel, and so the padding, reaches to each side
         scaled = kernels * np.sqrt(lengths.numpy())[:, None]  # as librosa.cqt
-        for octave in range(self.BINS // self.PER_OCTAVE):
-            rows = slice(octave * self.PER_OCTAVE, (octave + 1) * self.PER_OCTAVE)
+        octaves = []  # (256, blocks, 24) each: real and imaginary parts of 12 kernels
+        for rows in np.split(np.arange(self.BINS), self.BINS // self.PER_OCTAVE):
             half = HOP * int(np.ceil((lengths[rows].max().item() / 2 + 1) / HOP))
-            kernel = scaled[rows, self.reach - half : self.reach + half]
-            kernel = np.concatenate([kernel.real, kernel.imag]).reshape(2 * self.PER_OCTAVE, -1, HOP)
-            weight = torch.tensor(kernel.transpose(0, 2, 1), dtype=torch.float32)  # (24, 256, blocks)
-            self.register_buffer(f"octave{octave}", weight.contiguous(), persistent=False)
+            kernel = scaled[rows, width // 2 - half : width // 2 + half].T.reshape(-1, HOP, self.PER_OCTAVE)
+            octaves.append(np.concatenate([kernel.real, kernel.imag], axis=-1).swapaxes(0, 1).astype(np.float64))
+        low = np.hstack([kernel.reshape(HOP, -1) for kernel in octaves[: self.LOW]])
+        basis, strength, _ = np.linalg.svd(low, full_matrices=False)
+        basis = basis[:, strength > self.PRECISION * strength[0]]
+        self.register_buffer("basis", torch.tensor(basis, dtype=torch.float32), persistent=False)
+        for octave, kernel in enumerate(octaves):
+            seen = np.tensordot(basis.T, kernel, 1) if octave < self.LOW else kernel
+            weight = torch.tensor(seen, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)  # (24, rank, 1, blocks)
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            self.register_buffer(f"octave{octave}", weight, persistent=False)
+        self.reach = self.octave0.shape[-1] // 2 * HOP  # samples that the longest kernel reaches to each side
 
     def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
         """Return |CQT|^2; ValueError if the waveform is too short to be reflected."""
@@ -147,15 +174,17 @@ class CQT(Spectrum):
         frames = samples // HOP + 1
         # Reflection by slices: the gradient of F.pad's reflection is not deterministic on CUDA.
         before, after = waveform[:, 1 : self.reach + 1].flip(-1), waveform[:, -self.reach - 1 : -1].flip(-1)
-        padded = torch.cat([before, waveform, after], dim=-1)
-        blocks = _blocks(padded).transpose(1, 2)
+        blocks = _blocks(torch.cat([before, waveform, after], dim=-1))  # (batch, blocks, 256)
+        low = blocks @ self.basis  # (batch, blocks, rank)
         octaves = []
         for octave in range(self.BINS // self.PER_OCTAVE):
             weight = self.get_buffer(f"octave{octave}")
-            first = (self.reach // HOP) - weight.shape[-1] // 2  # block where the first frame's kernel begins
-            part = blocks[:, :, first : first + frames + weight.shape[-1] - 1]
-            octaves.append(F.conv1d(part, weight).unflatten(1, (2, -1)).square().sum(1))
-        return torch.cat(octaves, dim=1)
+            # As an image one pixel high the blocks lie as 2-D convolutions read them; conv1d copies them first.
+            heard = F.conv2d((low if octave < self.LOW else blocks).mT.unsqueeze(2), weight).squeeze(2)
+            first = self.reach // HOP - weight.shape[-1] // 2  # block where the first frame's kernel begins
+            real, imaginary = heard[..., first : first + frames].mT.chunk(2, dim=-1)
+            octaves.append(real.square() + imaginary.square())
+        return torch.cat(octaves, dim=-1).mT
 
 
 SPECTRA = {"STFT": STFT, "MFC": MFC, "CQT": CQT}

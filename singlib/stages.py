@@ -47,9 +47,9 @@ class Trainer:
         self.waveforms = torch.from_numpy(notes.waveforms).to(device)
         self.labels = [torch.from_numpy(x).to(device) for x in (notes.instrument, notes.pitch, notes.velocity)]
         with torch.no_grad():  # a target's level never changes: once for all epochs
-            self.levels = {
-                name: torch.cat([loss.level(models.target(part)) for part in self.waveforms.split(profile.batch)])
-                for name, loss in self.losses.items()
+            parts = [models.target(part) for part in self.waveforms.split(profile.batch)]
+            self.levels = {  # put together by frames, as they lie in memory
+                name: torch.cat([loss.level(part).mT for part in parts]).mT for name, loss in self.losses.items()
             }
         self.codes: Tensor | None = None
 

@@ -82,7 +82,7 @@ def test_equation_3_squares_the_coefficients_unless_told_not_to():
     assert torch.equal(SpectralLoss(MFC(squared=False)).level(waveform), coefficients)
 
 
-@pytest.mark.parametrize(("name", "shortest"), [("STFT", 1024), ("MFC", 1024), ("CQT", 8193)])
+@pytest.mark.parametrize(("name", "shortest"), [("STFT", 1024), ("MFC", 1024), ("CQT", 4353)])
 def test_shortest_waveform(name, shortest):
     spectrum = SPECTRA[name]()
     assert spectrum(torch.zeros(1, shortest)).shape[-1] >= 1
