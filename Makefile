@@ -5,7 +5,7 @@ BIN := .venv/bin
 FRESH := .venv/.fresh
 
 .DEFAULT_GOAL := help
-.PHONY: help env paper report test test-slow lab notebooks lint clean
+.PHONY: help env paper report test test-slow lab notebooks bench lint clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ lab: env  ## open JupyterLab on the notebook of one model
 
 notebooks: env  ## execute the notebooks again and keep their outputs (after a change of numbers)
 	$(BIN)/python tests/refresh_notebooks.py
+
+# Under the settings of the C library that a cell of the grid runs with (batch.py).
+bench: env  ## measure speed against the plain reading of the paper, and print the ratios
+	MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=1073741824 \
+		$(BIN)/pytest tests/bench/bench_*.py --quiet --benchmark-disable-gc --benchmark-columns=median,iqr,rounds
 
 lint: env  ## check style
 	$(BIN)/ruff check .
