@@ -108,9 +108,17 @@ class _Watch(TorchFunctionMode):
         if entered and not any(getattr(leaf, "requires_grad", False) for leaf in tree_leaves(output)):
             name = "data" if getattr(func, "__self__", None) is Tensor.data else func.__name__
             values = isinstance(output, (Tensor, np.ndarray, float, list)) and getattr(output, "dtype", 0) != torch.bool
-            if values and not name.startswith(self.HARMLESS):
+            if values and not name.startswith(self.HARMLESS) and not _in_a_function_of_its_own():
                 self.cuts.append(_cut(name, tuple(entered[0].shape)))
         return output
+
+
+def _in_a_function_of_its_own() -> bool:
+    """Say whether we are inside the forward of a torch.autograd.Function, which brings its own backward."""
+    frame = None if torch.is_grad_enabled() else sys._getframe(2)
+    while frame and frame.f_code is not torch.autograd.Function.apply.__func__.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _cut(name: str, shape: tuple[int, ...]) -> Cut:

@@ -54,7 +54,7 @@ def test_what_is_imported_is_a_dependency():
 GROUPS = (
     ("grid", "nsynth", "spectra", "audit", "models", "parameters", "records"),
     ("stages", "generation", "quality", "training"),
-    ("figures", "tables", "views"),
+    ("figures", "tables", "views", "probes"),
     ("batch", "__main__"),
 )
 
