@@ -91,7 +91,19 @@ def test_notebooks_are_refreshed():
 
 def test_make_help_lists_every_command():
     listed = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for command in ("env", "paper", "test", "test-slow", "lab", "report", "clean", "help", "notebooks", "lint"):
+    for command in (
+        "env",
+        "paper",
+        "test",
+        "test-slow",
+        "lab",
+        "report",
+        "clean",
+        "help",
+        "notebooks",
+        "bench",
+        "lint",
+    ):
         assert re.search(rf"^{command}\s+\S", listed, re.M), command
 
 
