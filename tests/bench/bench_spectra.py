@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from singlib.models import Autoencoder
 from singlib.spectra import SPECTRA, SpectralLoss
 
+pytest_plugins = ["ratios"]  # the fixture `compare`
+
 BATCH, SAMPLES, PADDED = 16, 65_024, 68_608
 
 
