@@ -1,11 +1,12 @@
 # Everything runs in .venv, which is made when it is missing or older than the pins.
 PROFILE ?= quick
+SPLIT ?= train
 PYTHON ?= python3
 BIN := .venv/bin
 FRESH := .venv/.fresh
 
 .DEFAULT_GOAL := help
-.PHONY: help env paper report test test-slow lab notebooks bench lint clean
+.PHONY: help env data paper report test test-slow lab notebooks bench lint clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ $(FRESH): requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+data: env  ## fetch NSynth's eight instruments into data/ (SPLIT=train, SOURCE= another archive or address)
+	$(BIN)/singlib data --split $(SPLIT) $(if $(SOURCE),--source "$(SOURCE)")
 
 paper: env  ## train the grid and rebuild figures and tables (PROFILE=quick)
 	@$(BIN)/singlib run --profile $(PROFILE); ran=$$?; $(BIN)/singlib report --profile $(PROFILE) && exit $$ran

@@ -1,4 +1,4 @@
-"""The command line: ``singlib run`` trains a grid, ``singlib report`` rebuilds its figures and tables."""
+"""The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``report`` draws what came of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import batch
+from . import batch, download, tables
 from .grid import profile_named
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -16,6 +16,19 @@ ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded or paper"
 @app.callback()
 def main() -> None:
     """Modifications to SING: the paper's grid of models, its figures and its tables."""
+
+
+@app.command()
+def data(
+    split: Annotated[str, typer.Option(help="train (the paper's instruments), valid or test")] = "train",
+    source: Annotated[str | None, typer.Option(help="path or URL of the archive; NSynth's own if left out")] = None,
+) -> None:
+    """Fetch the notes of the eight instruments of an NSynth split into data/, and nothing else."""
+    try:
+        folder = download.download(split, source)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"singlib data: {error}") from error
+    print(tables.instruments(folder.name).to_markdown())
 
 
 @app.command()

@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 
+from . import cache
 from .grid import ROOT, check_choice
+from .sound import SAMPLE_RATE as SAMPLE_RATE
+from .sound import SAMPLES as SAMPLES
+from .sound import read_waveform as read_waveform
 
-SAMPLE_RATE = 16_000  # Hz
-SAMPLES = 64_000  # of a note: 4 s
 VELOCITIES = (25, 50, 75, 100, 127)  # MIDI velocities of NSynth
 PITCHES = 128  # MIDI pitches
 
@@ -46,19 +47,21 @@ TABLE2 = {
     "brass5": Instrument("brass_acoustic_005", 24, 88, 325, 41),
 }
 
+_STAND_INS = {
+    "keys": "keyboard_acoustic_004",
+    "mallet": "mallet_acoustic_062",
+    "voice": "vocal_acoustic_000",
+    "brass1": "brass_acoustic_059",
+    "brass2": "brass_acoustic_006",
+    "brass3": "brass_acoustic_015",
+    "brass4": "brass_acoustic_016",
+    "brass5": "brass_acoustic_046",
+}
 # Which instrument plays which role of Table 2, for each folder under data/.
 ROLES = {
     "nsynth-train": {role: row.name for role, row in TABLE2.items()},
-    "nsynth-test": {
-        "keys": "keyboard_acoustic_004",
-        "mallet": "mallet_acoustic_062",
-        "voice": "vocal_acoustic_000",
-        "brass1": "brass_acoustic_059",
-        "brass2": "brass_acoustic_006",
-        "brass3": "brass_acoustic_015",
-        "brass4": "brass_acoustic_016",
-        "brass5": "brass_acoustic_046",
-    },
+    "nsynth-valid": _STAND_INS,  # the same instruments, other notes
+    "nsynth-test": _STAND_INS,
     "mini": {
         "keys": "fluidr3_grand_piano",
         "mallet": "fluidr3_vibraphone",
@@ -85,7 +88,7 @@ class Notes:
     Attributes
     ----------
     waveforms : ndarray, shape (notes, 64000), float32
-        In [-1, 1], at 16 kHz.
+        In [-1, 1], at 16 kHz; memory-mapped (see `singlib.cache`).
     instrument, pitch, velocity : ndarray, shape (notes,), int64
         Index into `roles`, MIDI pitch, index into `VELOCITIES`.
     roles : tuple of str
@@ -119,6 +122,25 @@ class Label(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.role}-{self.pitch:03d}-{self.velocity:03d}"
+
+
+def used(data: str, role: str, pitch: int) -> bool:
+    """Say whether a pitch of a role is one to train on: within the paper's range on its own notes, and no noise."""
+    if data == "nsynth-train":
+        return TABLE2[role].lowest <= pitch <= TABLE2[role].highest
+    return pitch < NOISE_FROM.get(ROLES[data][role], PITCHES)
+
+
+def paper_notes(data: str) -> dict[str, Label] | None:
+    """Return the names and labels of Table 2's 2,435 notes, which NSynth's train split holds; None for other data."""
+    if data != "nsynth-train":
+        return None
+    return {
+        f"{row.name}-{pitch:03d}-{velocity:03d}": Label(role, pitch, velocity)
+        for role, row in TABLE2.items()
+        for pitch in range(row.lowest, row.highest + 1)
+        for velocity in VELOCITIES
+    }
 
 
 @lru_cache
@@ -165,7 +187,7 @@ def index(data: str) -> dict[Label, Path]:
                 f"{metadata}: {name} has pitch {pitch} and velocity {velocity}; "
                 f"pitches are 0 to 127, velocities {VELOCITIES}"
             )
-        if pitch >= NOISE_FROM.get(instrument, PITCHES):
+        if not used(data, role_of[instrument], pitch):
             continue
         files = [folder / "audio" / f"{name}{suffix}" for suffix in (".wav", ".flac")]
         file = next(filter(Path.is_file, files), None)
@@ -186,51 +208,19 @@ def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
     return chosen
 
 
-def read_waveform(file: Path) -> np.ndarray:
-    """Read one note.
-
-    Parameters
-    ----------
-    file : Path
-        WAV or FLAC.
-
-    Returns
-    -------
-    ndarray, shape (64000,), float32
-        The waveform in [-1, 1], at 16 kHz.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be decoded or is not 4 s of 16 kHz mono sound; it names the file and the fault.
-    """
-    try:
-        waveform, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{file} cannot be decoded: {error}") from error
-    if rate != SAMPLE_RATE:
-        raise ValueError(f"{file} has a sample rate of {rate} Hz; NSynth's notes have {SAMPLE_RATE} Hz")
-    if waveform.shape[1] != 1:
-        raise ValueError(f"{file} has {waveform.shape[1]} channels; NSynth's notes are mono")
-    if len(waveform) != SAMPLES:
-        raise ValueError(f"{file} has {len(waveform)} samples; NSynth's notes have {SAMPLES} (4 s)")
-    if not np.isfinite(waveform).all():
-        raise ValueError(f"{file} has samples that are not finite")
-    return waveform[:, 0]
-
-
-@cache
-def _file_digest(file: Path, size: int, modified: int) -> bytes:
-    """Digest a file once for as long as it stays the same."""
-    return hashlib.sha256(file.read_bytes()).digest()
-
-
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
+    return _digest(select(data, roles), dict(zip(index(data), _decoded(data)[1], strict=True)))
+
+
+def _decoded(data: str) -> tuple[np.ndarray, list[str]]:
+    return cache.decoded(ROOT / "data" / data, list(index(data).values()))
+
+
+def _digest(chosen: dict[Label, Path], digests: dict[Label, str]) -> str:
     total = hashlib.sha256()
-    for label, file in select(data, roles).items():
-        stat = file.stat()
-        total.update(f"{label}\n".encode() + _file_digest(file, stat.st_size, stat.st_mtime_ns))
+    for label in chosen:
+        total.update(f"{label}\n".encode() + bytes.fromhex(digests[label]))
     return total.hexdigest()
 
 
@@ -255,13 +245,17 @@ def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
         If the data are missing or a file is not what NSynth's are; the message names it.
     """
     chosen = select(data, roles)
+    waveforms, digests = _decoded(data)
+    rows = np.array([row for row, label in enumerate(index(data)) if label in chosen])
+    if len(rows) == rows[-1] - rows[0] + 1:
+        rows = slice(rows[0], rows[-1] + 1)  # a view; every set of Table 1 is one
     return Notes(
-        waveforms=np.stack([read_waveform(file) for file in chosen.values()]),
+        waveforms=waveforms[rows],
         instrument=np.array([roles.index(label.role) for label in chosen]),
         pitch=np.array([label.pitch for label in chosen]),
         velocity=np.array([VELOCITIES.index(label.velocity) for label in chosen]),
         roles=roles,
-        digest=digest(data, roles),
+        digest=_digest(chosen, dict(zip(index(data), digests, strict=True))),
     )
 
 

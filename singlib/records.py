@@ -15,10 +15,8 @@ This module knows no torch: figures and tables are made from records alone.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from . import nsynth
+from .files import locked, remove_debris, replacing, write_json
 from .grid import ROOT, Cell, Profile, cells, profile_named
 
 # Raise this when a change makes the same cell end with other numbers: records of an older recipe are
@@ -38,26 +37,6 @@ RECIPE = 1
 
 # Of a profile, what decides over the numbers of one cell.
 _SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; rename it to `path` if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a dictionary as readable JSON, atomically."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n")
 
 
 class Run:
@@ -138,15 +117,8 @@ class Run:
     def owned(self) -> Iterator[None]:
         """Hold the folder for this process; wait while another one holds it. A kill lets it go."""
         lock = self.folder.parent / ".locks" / self.cell.name
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"{self.cell.name}: another process trains it, waiting")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            for debris in self.folder.rglob(".*.part.*"):  # what a killed owner was writing
-                debris.unlink()
+        with locked(lock, f"{self.cell.name}: another process trains it, waiting"):
+            remove_debris(self.folder)
             yield
 
     def set_aside_if_stale(self) -> Path | None:

@@ -88,19 +88,32 @@ def _count(names: list[str], done: set[str]) -> str:
 
 
 def table_2(records: Records) -> pd.DataFrame:
-    """List the instruments: name, MIDI pitch range, training and generated samples, here and in the paper."""
-    data = records.profile.data
+    """List the instruments of the profile's data: see `instruments`."""
+    return instruments(records.profile.data)
+
+
+def instruments(data: str) -> pd.DataFrame:
+    """List the eight instruments: name, MIDI pitch range, training and generated samples, here and in the paper.
+
+    Derived from what is on disk; where that is not what the paper had, the samples say what is missing.
+    """
+    try:
+        found = list(nsynth.index(data))
+    except FileNotFoundError:
+        found = []
+    wanted = nsynth.paper_notes(data) or {}
     rows = []
     for role, paper in nsynth.TABLE2.items():
-        labels = list(nsynth.select(data, (role,)))
+        labels = [label for label in found if label.role == role]
         pitches = [label.pitch for label in labels]
+        missing = [name for name, label in wanted.items() if label.role == role and label not in labels]
         rows.append(
             {
                 "role": role,
                 "instrument": nsynth.ROLES[data][role],
-                "MIDI pitches": f"{min(pitches)}-{max(pitches)}",
-                "sampl.": len(labels),
-                "gen. sampl.": len(nsynth.notes_to_generate(data, role)),
+                "MIDI pitches": f"{min(pitches)}-{max(pitches)}" if labels else "–",
+                "sampl.": _samples(data, len(labels), missing),
+                "gen. sampl.": len(nsynth.notes_to_generate(data, role)) if labels else "–",
                 "instrument (paper)": paper.name,
                 "MIDI pitches (paper)": f"{paper.lowest}-{paper.highest}",
                 "sampl. (paper)": paper.notes,
@@ -108,6 +121,15 @@ def table_2(records: Records) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).set_index("role")
+
+
+def _samples(data: str, count: int, missing: list[str]) -> int | str:
+    if not count:
+        return f"missing: make data SPLIT={data.removeprefix('nsynth-')}"
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        return f"{count}, missing: {', '.join(missing[:3])}{more}"
+    return count
 
 
 def table_3(records: Records) -> pd.DataFrame:

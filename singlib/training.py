@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from . import __version__, nsynth
+from .files import replacing
 from .generation import Model
 from .grid import LOSSES, Cell, Profile
 from .quality import grade
-from .records import Run, replacing
+from .records import Run
 from .stages import STAGES, Trainer
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from singlib import nsynth, records
+from singlib.files import replacing
 from singlib.grid import PROFILES, Cell
-from singlib.records import Run, replacing
+from singlib.records import Run
 from singlib.training import train_cell
 
 SMOKE = PROFILES["smoke"]

@@ -1,0 +1,86 @@
+"""The decoded notes of a data folder in one memory-mapped file, built once and shared by all processes.
+
+``data/.cache/<data>.npy`` holds the waveforms, ``<data>.json`` which files they came from. A file that
+was changed since (size or time) makes the cache stale, and it is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .files import locked, replacing, write_json
+from .sound import SAMPLES, decode
+
+SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the digests that a data folder was left with, by path within it; empty if it has none."""
+    file = folder / SUMS
+    lines = file.read_text().splitlines() if file.is_file() else ()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def decoded(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
+    """Return the waveforms of some files of a data folder, decoding them if that was not done yet.
+
+    Parameters
+    ----------
+    folder : Path
+        The data folder.
+    files : list of Path
+        Its notes, always the same ones in the same order.
+
+    Returns
+    -------
+    waveforms : ndarray, shape (files, 64000), float32
+        Memory-mapped: what is not touched takes no memory. Writing to it changes no file.
+    digests : list of str
+        SHA-256 of each file.
+
+    Raises
+    ------
+    ValueError
+        If a file is not what NSynth's are, or not what it was when the data were fetched.
+    """
+    store = folder.parent / ".cache" / f"{folder.name}.npy"
+    stamps = [[file.name, stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()]]
+    digests = _valid(store, stamps)
+    if digests is None:
+        with locked(store.with_suffix(".lock"), f"{folder}: another process decodes the notes, waiting"):
+            digests = _valid(store, stamps) or _build(store, folder, files, stamps)
+    return np.load(store, mmap_mode="c"), digests
+
+
+def _valid(store: Path, stamps: list[list]) -> list[str] | None:
+    """Return the digests if the cache was built from just these files."""
+    about = store.with_suffix(".json")
+    if not about.is_file() or not store.is_file():
+        return None
+    content = json.loads(about.read_text())
+    return content["digests"] if content["files"] == stamps else None
+
+
+def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> list[str]:
+    for debris in store.parent.glob(f".{store.stem}.*.part.npy"):  # of a killed process
+        debris.unlink()
+    sums = read_sums(folder)
+    digests = []
+    with replacing(store) as beside:
+        waveforms = np.lib.format.open_memmap(beside, "w+", np.float32, (len(files), SAMPLES))
+        for row, file in enumerate(tqdm(files, desc="decoding notes", leave=False, disable=None)):
+            content = file.read_bytes()
+            digests.append(hashlib.sha256(content).hexdigest())
+            if sums.get(f"audio/{file.name}", digests[-1]) != digests[-1]:
+                raise ValueError(f"{file} is not what {SUMS} says; delete it and fetch it again with make data")
+            waveforms[row] = decode(io.BytesIO(content), str(file))
+        waveforms.flush()
+        store.with_suffix(".json").unlink(missing_ok=True)  # it described the old waveforms
+    write_json(store.with_suffix(".json"), {"files": stamps, "digests": digests})
+    return digests

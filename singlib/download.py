@@ -1,0 +1,221 @@
+"""NSynth's archives, of which only the notes of the eight roles are kept.
+
+The archive streams through the decompressor; nothing but the wanted notes touches the disk. A data
+folder is whole when its ``SHA256SUMS`` is there, which is written last.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ijson
+from tqdm import tqdm
+
+from . import nsynth
+from .cache import SUMS, read_sums
+from .files import locked, remove_debris, replacing, write_json
+from .grid import ROOT, check_choice
+from .sound import decode
+from .stream import Stream
+
+ADDRESS = "http://download.magenta.tensorflow.org/datasets/nsynth/nsynth-{split}.jsonwav.tar.gz"
+SPLITS = ("train", "valid", "test")
+LARGEST = 1 << 20  # bytes of a note's file; 4 s of 16 bit are 128,044
+REST = 32 << 20  # bytes that are worth reading for the archive's checksum, which comes last
+
+_NOTE = re.compile(r"(?:[^/]+/)?audio/((?P<instrument>[^/]+)-(?P<pitch>\d{3})-(?P<velocity>\d{3}))\.wav")
+_METADATA = re.compile(r"(?:[^/]+/)?examples\.json")
+# What a damaged archive makes of gzip, tar and JSON.
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, ijson.JSONError, UnicodeDecodeError)
+
+
+def download(split: str, source: str | None = None, say: Callable[[str], None] = tqdm.write) -> Path:
+    """Fetch the notes of the eight roles of a split into ``data/nsynth-<split>``.
+
+    Parameters
+    ----------
+    split : str
+        ``"train"``, ``"valid"`` or ``"test"``.
+    source : str, optional
+        Path or URL of the archive; by default NSynth's public address.
+    say : callable
+        Takes a line for the user.
+
+    Returns
+    -------
+    Path
+        The folder: ``examples.json`` and ``audio/``, of these notes alone, and ``SHA256SUMS``.
+
+    Raises
+    ------
+    FileNotFoundError, ConnectionError
+        If there is no archive, or its server cannot be reached. Notes that have arrived are kept.
+    ValueError
+        If the archive or a note in it is damaged, is not what NSynth's are, or would leave the folder.
+        What came out of a damaged archive is deleted.
+    """
+    check_choice("split", split, SPLITS)
+    folder = ROOT / "data" / f"nsynth-{split}"
+    with locked(ROOT / "data" / ".cache" / f"{folder.name}.download", f"{folder}: another process fetches it, waiting"):
+        if not _whole(folder, say):
+            _Fetch(folder, say).run(source or ADDRESS.format(split=split))
+    return folder
+
+
+def _whole(folder: Path, say: Callable[[str], None]) -> bool:
+    """Say whether there is nothing to fetch; what is damaged is deleted, to be fetched again."""
+    sums = read_sums(folder)
+    if not sums and (folder / "examples.json").is_file():
+        say(f"{folder} holds notes that did not come from here; they are used as they are, delete them to fetch others")
+        return True
+    bad = [name for name, digest in sums.items() if _digest(folder / name) != digest]
+    if sums and not bad:
+        say(f"{folder} is whole: {len(sums) - 1} notes; delete it to fetch it again")
+        return True
+    for name in (SUMS, "examples.json", *bad):  # half a data set must not load
+        (folder / name).unlink(missing_ok=True)
+    for name in bad:
+        say(f"{folder / name} is missing or damaged, fetching it again")
+    return False
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+class _Fetch:
+    """One pass over an archive, and what came of it so far."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self.say, self.data = folder, say, folder.name
+        self.role_of = {instrument: role for role, instrument in nsynth.ROLES[self.data].items()}
+        self.expected = nsynth.paper_notes(self.data)  # None where only the metadata know
+        self.metadata: dict[str, dict] | None = None
+        self.sums: dict[str, str] = {}  # of the notes that came by in this pass
+        self.written: list[Path] = []
+        self.faults: list[str] = []
+
+    def run(self, source: str) -> None:
+        """Read the archive, as far as needed, and finish the folder."""
+        remove_debris(self.folder)
+        earlier = len(list(self.folder.glob("audio/*.wav")))
+        if earlier:
+            self.say(f"{earlier} notes are here from an earlier attempt; the archive is read again from its beginning")
+        try:
+            with self._archive(source) as members:
+                for member, content in members:
+                    if self._take(member, content) and self._arrived():
+                        break
+        except (*_DAMAGE, ValueError) as error:
+            for file in self.written:  # nothing that came out of it can be trusted
+                file.unlink(missing_ok=True)
+            if isinstance(error, _DAMAGE):
+                raise ValueError(f"{source} is damaged or cut off: {error}; fetch it again") from error
+            raise
+        self._reconcile(source)
+        write_json(self.folder / "examples.json", self.metadata)
+        self.sums["examples.json"] = _digest(self.folder / "examples.json")
+        names = sorted(self.sums, key=lambda name: (name != "examples.json", name))
+        with replacing(self.folder / SUMS) as beside:
+            beside.write_text("".join(f"{self.sums[name]}  {name}\n" for name in names))
+        nsynth.index.cache_clear()
+
+    @contextmanager
+    def _archive(self, source: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]]:
+        """Give the members of the archive, one at a time; then see to its checksum, if that is near."""
+        bar = tqdm(desc=self.data, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+
+        def members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
+            for member in archive:
+                archive.members = []  # tarfile would remember all of them
+                bar.total = stream.total
+                bar.set_postfix_str(f"{len(self.sums)} of {len(self.expected or ()) or '?'} notes", refresh=False)
+                bar.update(stream.position - bar.n)
+                yield member, archive.extractfile(member) if member.isreg() else None
+
+        with Stream(source, self.say) as stream, bar, gzip.GzipFile(fileobj=io.BufferedReader(stream)) as content:
+            with tarfile.open(fileobj=content, mode="r|", bufsize=1 << 16) as archive:
+                yield members(archive)
+            if stream.total is None or stream.total - stream.position <= REST or not self._arrived():
+                while content.read(1 << 20):  # gzip's checksum is at the end
+                    pass
+            else:
+                self.say(f"all notes have arrived, {stream.total - stream.position:,} bytes were not read")
+
+    def _take(self, member: tarfile.TarInfo, content: io.BufferedIOBase | None) -> bool:
+        """Keep a member if it is wanted, and say whether it is; refuse an archive that is not NSynth's."""
+        name = member.name.removeprefix("./")
+        if name.startswith("/") or ".." in name.split("/") or not (member.isreg() or member.isdir()):
+            kind = "outside the folder" if member.isreg() or member.isdir() else "a link or device"
+            raise ValueError(f"the archive holds {member.name}, {kind}: it is not one of NSynth's")
+        if content and _METADATA.fullmatch(name):
+            # One note at a time: the metadata of the whole train split would take a gigabyte.
+            notes = ijson.kvitems(content, "", use_float=True)
+            self.metadata = {note: about for note, about in notes if self._wanted(f"audio/{note}.wav")}
+        elif content and self._wanted(name):
+            if member.size > LARGEST:
+                self.faults.append(f"{member.name} has {member.size:,} bytes")
+            else:
+                self._keep(_NOTE.fullmatch(name)[1], content.read(), member.name)
+        else:
+            return False
+        return True
+
+    def _wanted(self, name: str) -> bool:
+        match = _NOTE.fullmatch(name)
+        if not match or match["instrument"] not in self.role_of:
+            return False
+        return nsynth.used(self.data, self.role_of[match["instrument"]], int(match["pitch"]))
+
+    def _keep(self, note: str, content: bytes, name: str) -> None:
+        """Check a note and write it, unless it is there already."""
+        try:
+            decode(io.BytesIO(content), name)
+        except ValueError as error:
+            self.faults.append(str(error))
+            return
+        file = self.folder / "audio" / f"{note}.wav"
+        digest = hashlib.sha256(content).hexdigest()
+        if _digest(file) != digest:
+            if file.is_file():
+                self.say(f"{file} differs from the archive's, replaced")
+            with replacing(file) as beside:
+                beside.write_bytes(content)
+            self.written.append(file)
+        self.sums[f"audio/{note}.wav"] = digest
+
+    def _arrived(self) -> bool:
+        """Say whether everything wanted came by."""
+        if self.metadata is None or self.faults:
+            return False
+        return {f"audio/{note}.wav" for note in self.expected or self.metadata} <= self.sums.keys()
+
+    def _reconcile(self, source: str) -> None:
+        """Raise a ValueError unless metadata and notes are of the same notes, and every note is sound."""
+        if self.faults:
+            raise ValueError(f"{source}: {len(self.faults)} notes are bad: {'; '.join(self.faults[:5])}")
+        if self.metadata is None:
+            raise ValueError(f"{source} holds no examples.json: it is not one of NSynth's archives, or cut off")
+        if not self.metadata:
+            instruments = ", ".join(self.role_of)
+            raise ValueError(f"{source} holds no note of {instruments}; is it the archive of {self.data}?")
+        listed = {f"audio/{note}.wav" for note in self.metadata}
+        silent, unlisted = sorted(listed - self.sums.keys()), sorted(self.sums.keys() - listed)
+        if silent or unlisted:
+            raise ValueError(
+                f"{source}: examples.json and audio/ are not of the same notes; "
+                f"without sound {silent[:5]} ({len(silent)}), not listed {unlisted[:5]} ({len(unlisted)})"
+            )
+        for note, about in self.metadata.items():
+            match = _NOTE.fullmatch(f"audio/{note}.wav")
+            named = (match["instrument"], int(match["pitch"]), int(match["velocity"]))
+            if named != tuple(about.get(key) for key in ("instrument_str", "pitch", "velocity")):
+                raise ValueError(f"{source}: examples.json says of {note} what its name does not: {about}")

@@ -1,0 +1,63 @@
+"""The sound of one note as NSynth has it: 4 s, 16 kHz, mono, 16 bit; read and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+SAMPLE_RATE = 16_000  # Hz
+SAMPLES = 64_000  # of a note: 4 s
+SILENT: frozenset[str] = frozenset()  # names of notes that NSynth itself has as silence: none is known
+
+
+def read_waveform(file: Path) -> np.ndarray:
+    """Read one note.
+
+    Parameters
+    ----------
+    file : Path
+        WAV or FLAC.
+
+    Returns
+    -------
+    ndarray, shape (64000,), float32
+        The waveform in [-1, 1], at 16 kHz.
+
+    Raises
+    ------
+    ValueError
+        As `decode`.
+    """
+    return decode(file, str(file))
+
+
+def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
+    """Decode one note, as `read_waveform`; `name` is what errors call it, and ends in its file name.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be decoded, is not 4 s of 16 kHz 16-bit mono sound, or is silent and not known to
+        be (`SILENT`); the message names the file and the fault.
+    """
+    try:
+        with soundfile.SoundFile(file) as sound:
+            waveform = sound.read(dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{name} cannot be decoded: {error}") from error
+    if sound.format not in ("WAV", "FLAC") or sound.subtype != "PCM_16":
+        raise ValueError(f"{name} is {sound.format} {sound.subtype}; NSynth's notes are WAV (or FLAC) of 16 bit")
+    if sound.samplerate != SAMPLE_RATE:
+        raise ValueError(f"{name} has a sample rate of {sound.samplerate} Hz; NSynth's notes have {SAMPLE_RATE} Hz")
+    if waveform.shape[1] != 1:
+        raise ValueError(f"{name} has {waveform.shape[1]} channels; NSynth's notes are mono")
+    if len(waveform) != SAMPLES:
+        raise ValueError(f"{name} has {len(waveform)} samples; NSynth's notes have {SAMPLES} (4 s)")
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"{name} has samples that are not finite")
+    if not waveform.any() and Path(name).stem not in SILENT:
+        raise ValueError(f"{name} is silent; if NSynth has it so, add it to singlib.sound.SILENT")
+    return waveform[:, 0]
