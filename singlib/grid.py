@@ -8,7 +8,7 @@ and CQT models with their gradient restored, which the authors could not train.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Everything that is read or written lies under here: data/, runs/, figures/, notebooks/.
@@ -201,6 +201,10 @@ PROFILES = {
         Profile(name="paper", data="nsynth-train", threads=4, evidence=True),
     )
 }
+
+
+# Tests of the way from an NSynth archive to the figures.
+PROFILES["smoke-nsynth"] = replace(PROFILES["smoke"], name="smoke-nsynth", data="nsynth-test")
 
 
 def profile_named(name: str) -> Profile:

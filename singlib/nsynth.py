@@ -168,7 +168,8 @@ def index(data: str) -> dict[Label, Path]:
     folder = ROOT / "data" / data
     metadata = folder / "examples.json"
     if not metadata.is_file():
-        raise FileNotFoundError(f"{metadata} is missing: {folder} must hold examples.json and audio/, as NSynth does")
+        fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
+        raise FileNotFoundError(f"{metadata} is missing: fetch the notes with `{fetch}`")
     try:
         examples = json.loads(metadata.read_text())
     except json.JSONDecodeError as error:

@@ -1,0 +1,38 @@
+"""From an archive to the figures by the two commands of the README, at smoke size."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from nsynth_archive import WANTED, members, packed
+
+from conftest import PROJECT, make_root
+from singlib.grid import PROFILES
+from singlib.nsynth import ROLES, TABLE2
+
+
+def test_every_profile_has_an_instrument_for_every_role():
+    for profile in PROFILES.values():
+        assert set(ROLES[profile.data]) == set(TABLE2), profile.name
+
+
+@pytest.mark.skipif(not Path(PROJECT / ".venv" / ".fresh").exists(), reason="make would build the environment first")
+def test_make_data_and_make_paper(tmp_path):
+    archive = tmp_path / "with a space.tar.gz"
+    archive.write_bytes(packed(members()))
+    root = make_root(tmp_path / "root")
+    environment = os.environ | {"SINGLIB_ROOT": str(root)}
+
+    def make(*arguments):
+        return subprocess.run(
+            ["make", *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    table = make("data", "SPLIT=test", f"SOURCE={archive}")
+    assert all(instrument in table for instrument in ROLES["nsynth-test"].values())
+    assert len(list((root / "data" / "nsynth-test" / "audio").iterdir())) == len(WANTED)
+    make("paper", "PROFILE=smoke-nsynth")
+    figures = root / "figures" / "smoke-nsynth"
+    assert len(list(figures.glob("*.png"))) == 22
+    assert "keyboard_acoustic_004" in (figures / "table2.md").read_text()
