@@ -67,7 +67,7 @@ GROUPS = (
         "records",
     ),
     ("stages", "generation", "quality", "training"),
-    ("figures", "tables", "views", "probes"),
+    ("figures", "tables", "views", "probes", "gallery"),
     ("batch", "__main__"),
 )
 

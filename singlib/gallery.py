@@ -1,0 +1,141 @@
+"""Pictures, players and measures of a data set: the content of 01-data.ipynb."""
+
+from __future__ import annotations
+
+import librosa
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML, Audio
+from matplotlib.figure import Figure
+
+from . import nsynth
+from .figures import spectrogram
+from .nsynth import SAMPLE_RATE, SAMPLES, TABLE2, VELOCITIES, Label
+
+BLACK = (1, 3, 6, 8, 10)  # semitones above C
+LOWEST, HIGHEST = 21, 108  # of a piano
+
+
+def keyboard(data: str) -> Figure:
+    """Draw every note of the eight instruments over a piano's keyboard; the paper's ranges are grey bars."""
+    drawn, axes = plt.subplots(figsize=(12, 5), layout="constrained")
+    labels = list(nsynth.index(data))
+    shades = sns.color_palette("viridis", len(VELOCITIES))
+    for row, (role, paper) in enumerate(TABLE2.items()):
+        axes.barh(row, paper.highest - paper.lowest + 1, 0.9, paper.lowest - 0.5, color="0.92", zorder=0)
+        for level, (velocity, shade) in enumerate(zip(VELOCITIES, shades, strict=True)):
+            pitches = [label.pitch for label in labels if label.role == role and label.velocity == velocity]
+            height = np.full(len(pitches), row + 0.16 * (2 - level))  # the loudest on top
+            axes.scatter(pitches, height, 7, color=shade, label=f"velocity {velocity}" if row == 0 else None)
+    bottom = len(TABLE2) + 0.9
+    for pitch in range(LOWEST, HIGHEST + 1):
+        black = pitch % 12 in BLACK
+        axes.bar(
+            pitch, 0.7 if black else 1.1, 1, bottom - 1.1, color="0.15" if black else "white", edgecolor="0.5", lw=0.5
+        )
+    axes.set(xlim=(LOWEST - 1, HIGHEST + 1), ylim=(bottom + 0.1, -0.7), xlabel="MIDI pitch")
+    axes.set_xticks(
+        range(24, HIGHEST + 1, 12), [f"{pitch}\nC{pitch // 12 - 1}" for pitch in range(24, HIGHEST + 1, 12)]
+    )
+    axes.set_yticks(range(len(TABLE2)), [f"{role}\n{name}" for role, name in nsynth.ROLES[data].items()], fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=len(VELOCITIES), frameon=False)
+    sns.despine(ax=axes)
+    plt.close(drawn)
+    return drawn
+
+
+def examples(data: str) -> list[Label]:
+    """Choose a note of each instrument: that of Figures 16-22, or the middle of its range at velocity 100."""
+    middles = {role: (row.lowest + row.highest) // 2 for role, row in TABLE2.items()}
+    return [
+        nsynth.nearest(data, role, *nsynth.FIGURE_NOTES.get(role, (middle, 100))) for role, middle in middles.items()
+    ]
+
+
+def waveforms(data: str) -> Figure:
+    """Draw waveform and spectrogram of a note of each instrument."""
+    labels = examples(data)
+    drawn, axes = plt.subplots(len(labels), 2, figsize=(11, 1.5 * len(labels)), sharex=True, layout="constrained")
+    seconds = SAMPLES / SAMPLE_RATE
+    for (left, right), label in zip(axes, labels, strict=True):
+        waveform = nsynth.read_waveform(nsynth.index(data)[label])
+        left.plot(np.arange(SAMPLES) / SAMPLE_RATE, waveform, lw=0.3, color="#0072B2")
+        left.set(ylim=(-1, 1), ylabel="amplitude")
+        left.set_title(f"{label.role}: MIDI {label.pitch}, velocity {label.velocity}", fontsize=9, loc="left")
+        power = spectrogram(waveform)
+        level = 10 * np.log10(power / power.max() + 1e-12)
+        extent = (0, seconds, 0, SAMPLE_RATE / 2000)
+        image = right.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
+        right.set_ylabel("kHz")
+    for side in axes[-1]:
+        side.set_xlabel("time (s)")
+    drawn.colorbar(image, ax=axes[:, 1], label="power (dB below the note's peak)", aspect=60)
+    plt.close(drawn)
+    return drawn
+
+
+def players(data: str) -> HTML:
+    """Return a table with a player for a note of each instrument."""
+    rows = []
+    for label in examples(data):
+        sound = Audio(nsynth.read_waveform(nsynth.index(data)[label]), rate=SAMPLE_RATE, normalize=False)
+        rows.append({"instrument": nsynth.ROLES[data][label.role], "note": str(label), "sound": sound._repr_html_()})
+    return HTML(pd.DataFrame(rows).to_html(index=False, escape=False))
+
+
+def measures(data: str) -> pd.DataFrame:
+    """Measure level and brightness of every note, in its first second.
+
+    Returns
+    -------
+    DataFrame
+        ``role``, ``pitch``, ``velocity``; ``level``, the power in dB below full scale; ``brightness``, the
+        spectral centroid (McAdams et al., 1995) in octaves above 1 Hz; and both less the mean of the same
+        pitch's notes, ``level change`` and ``brightness change``, where it has several velocities.
+    """
+    notes = nsynth.load_notes(data, tuple(TABLE2))
+    rows = []
+    for label, waveform in zip(notes.labels(), notes.waveforms, strict=True):
+        first = np.asarray(waveform[:SAMPLE_RATE])
+        centroid = librosa.feature.spectral_centroid(y=first, sr=SAMPLE_RATE, n_fft=1024, hop_length=256).mean()
+        rows.append((*label, 10 * np.log10(np.mean(first**2)), np.log2(centroid)))
+    frame = pd.DataFrame(rows, columns=["role", "pitch", "velocity", "level", "brightness"])
+    frame = frame[frame.groupby(["role", "pitch"]).velocity.transform("nunique") > 1]
+    for name in ("level", "brightness"):
+        mean = frame.groupby(["role", "pitch"])[name].transform("mean")
+        frame = frame.assign(**{f"{name} change": frame[name] - mean})
+    return frame
+
+
+def velocity(frame: pd.DataFrame) -> Figure:
+    """Draw what velocity does to level and brightness, from `measures`: a thin line a pitch, and the mean."""
+    roles = frame.role.unique()
+    drawn, axes = plt.subplots(2, len(roles), figsize=(13, 5), sharex=True, sharey="row", layout="constrained")
+    for column, role in zip(axes.T, roles, strict=True):
+        rows = frame[frame.role == role]
+        for side, name in zip(column, ("level change", "brightness change"), strict=True):
+            style = {"data": rows, "x": "velocity", "y": name, "ax": side, "legend": False}
+            sns.lineplot(**style, units="pitch", estimator=None, lw=0.4, color="0.6")
+            sns.lineplot(**style, errorbar=None, lw=2, color="#D55E00", marker="o", markersize=4)
+            sns.despine(ax=side)
+        column[0].set_title(f"{role}, {rows.pitch.nunique()} pitches", fontsize=9)
+        column[1].set_xticks([25, 75, 127])
+    axes[0, 0].set_ylabel("level (dB)\nless the pitch's mean")
+    axes[1, 0].set_ylabel("brightness (octaves)\nless the pitch's mean")
+    plt.close(drawn)
+    return drawn
+
+
+def follows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Tabulate what velocity does, from `measures`: the least-squares change from velocity 25 to 127 at one pitch."""
+    rows = {}
+    for role, notes in frame.groupby("role", sort=False):
+        centred = notes.velocity - notes.groupby("pitch").velocity.transform("mean")
+        reach = (VELOCITIES[-1] - VELOCITIES[0]) * centred / (centred**2).sum()
+        rows[role] = {
+            "level (dB)": reach @ notes["level change"],
+            "brightness (octaves)": reach @ notes["brightness change"],
+        }
+    return pd.DataFrame(rows).T.round(1) + 0.0  # no -0.0

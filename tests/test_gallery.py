@@ -1,0 +1,52 @@
+"""What velocity does is measured right on notes of which it is known."""
+
+import numpy as np
+import pytest
+
+from singlib import gallery, nsynth
+from singlib.nsynth import VELOCITIES, Notes
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Keys that grow 2 dB a velocity and stay as bright; a mallet that grows brighter by a tenth of an octave."""
+    time = np.arange(64_000) / 16_000
+    pitches, levels = np.repeat([57, 69], 5), np.tile(np.arange(5), 2)
+    keys = [
+        10 ** (v / 10) * 0.1 * np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time) for p, v in zip(pitches, levels)
+    ]
+    mallet = [0.1 * np.sin(2 * np.pi * 880 * 2 ** ((p - 69) / 12 + v / 10) * time) for p, v in zip(pitches, levels)]
+    notes = Notes(
+        np.array(keys + mallet, "float32"),
+        np.repeat([0, 1], 10),
+        np.tile(pitches, 2),
+        np.tile(levels, 2),
+        ("keys", "mallet"),
+        "",
+    )
+    monkeypatch.setattr(nsynth, "load_notes", lambda data, roles: notes)
+    return notes
+
+
+def test_level_and_brightness_follow_velocity_as_they_were_made_to(known):
+    frame = gallery.measures("mini")
+    assert len(frame) == 20 and set(frame.velocity) == set(VELOCITIES)
+    table = gallery.follows(frame)
+    step = np.polyfit(VELOCITIES, np.arange(5), 1)[0] * (VELOCITIES[-1] - VELOCITIES[0])  # steps from first to last
+    assert table["level (dB)"].to_dict() == pytest.approx({"keys": 2 * step, "mallet": 0}, abs=0.1)
+    assert table["brightness (octaves)"].to_dict() == pytest.approx({"keys": 0, "mallet": step / 10}, abs=0.06)
+    assert frame.groupby(["role", "pitch"])["level change"].mean().abs().max() < 1e-9
+
+
+def test_a_pitch_of_one_velocity_says_nothing_of_velocity(known, monkeypatch):
+    few = Notes(known.waveforms[:6], known.instrument[:6], known.pitch[:6], known.velocity[:6], known.roles, "")
+    monkeypatch.setattr(nsynth, "load_notes", lambda data, roles: few)
+    assert set(gallery.measures("mini").pitch) == {57}
+
+
+def test_every_picture_shows_every_instrument():
+    names = [text.get_text() for text in gallery.keyboard("mini").axes[0].get_yticklabels()]
+    assert [name.split("\n")[0] for name in names] == list(nsynth.TABLE2)
+    titles = [axes.get_title(loc="left") for axes in gallery.waveforms("mini").axes]
+    assert sum(title.startswith(tuple(nsynth.TABLE2)) for title in titles) == 8
+    assert gallery.players("mini").data.count("<audio") == 8
