@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,53 @@ def test_an_interrupted_download_keeps_its_notes(said):
     assert all(file.stat().st_mtime_ns == time for file, time in kept.items()), "not written again"
 
 
+def test_killed_and_started_again_it_gets_there(root, said):
+    def behave(handler, attempt):
+        handler.send(BODY, upto=len(BODY) // 2, Content_Length=len(BODY))
+        stall(handler, 20)
+
+    environment = os.environ | {"SINGLIB_ROOT": str(root)}
+    with served(BODY, behave) as server:
+        command = [sys.executable, "-m", "singlib", "data", "--split", "test", "--source", server.url]
+        process = subprocess.Popen(command, env=environment)
+        deadline = time.monotonic() + 60
+        while len(list(root.rglob("*.wav"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    (root / "data" / "nsynth-test" / "audio" / f".{NOTE}.1.part.wav").write_bytes(b"half")  # what a kill may leave
+    assert_nothing_loads()
+    assert_whole(fetch(BODY, said))
+    assert "notes are here from an earlier attempt" in said[0]
+
+
+def test_of_two_at_once_the_second_finds_it_done(root):
+    environment = os.environ | {"SINGLIB_ROOT": str(root)}
+    archive = root / "archive.tar.gz"
+    archive.write_bytes(BODY)
+    command = [sys.executable, "-m", "singlib", "data", "--split", "test", "--source", str(archive)]
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("is whole: 16 notes" in output for output in outputs) == 1
+    assert_whole(root / "data" / "nsynth-test")
+
+
+def test_the_train_split_needs_only_the_papers_notes_and_comes_from_the_public_address(monkeypatch, said):
+    notes = dict(list(nsynth.paper_notes("nsynth-train").items())[::200])
+    monkeypatch.setattr(nsynth, "paper_notes", lambda data: notes)
+    monkeypatch.setattr(download, "REST", 0)
+    outside = "brass_acoustic_001-065-100"  # of an instrument of the paper, above its range
+    content = members([*notes, outside, *(f"bass_synthetic_009-{n:03d}-025" for n in range(20))], "train")
+    content = {"nsynth-train/examples.json": content.pop("nsynth-train/examples.json")} | content
+    with served(packed(content)) as server:
+        monkeypatch.setattr(download, "ADDRESS", server.url.replace("test", "{split}"))
+        folder = fetch(None, said, "train")
+    assert {file.stem for file in (folder / "audio").iterdir()} == set(notes)
+    assert "bytes were not read" in said[-1]
+    assert nsynth.index("nsynth-train").keys() == set(notes.values())
+
+
 def test_a_kept_note_that_the_archive_has_otherwise_is_replaced(said):
     folder = download.ROOT / "data" / "nsynth-test" / "audio"
     folder.mkdir(parents=True)
@@ -298,7 +346,10 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text(
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory is read as Linux has it")
 def test_memory_stays_flat_over_two_gigabytes(root):
-    """A generated stream: the same unwanted note over and over, then an archive."""
+    """A generated stream: the same unwanted note over and over, then an archive with metadata of NSynth's size."""
+    every = {f"bass_synthetic_{n:06d}-060-100": about("bass_synthetic_009-060-100") for n in range(289_205)}
+    listed = every | {name: about(name) for name in WANTED}
+    last = packed(members() | {"nsynth-test/examples.json": json.dumps(listed, indent=1).encode()})
     filler = gzip.compress(
         tar({f"nsynth-test/audio/{OTHERS[0]}.wav": np.random.default_rng(0).bytes(1 << 20)})[: (1 << 20) + 512], 1
     )
@@ -307,7 +358,7 @@ def test_memory_stays_flat_over_two_gigabytes(root):
         handler.begin()
         for _ in range(2000):
             handler.wfile.write(filler)
-        handler.wfile.write(BODY)
+        handler.wfile.write(last)
 
     with served(BODY, behave) as server:
         command = [sys.executable, "-c", PEAK, server.url]

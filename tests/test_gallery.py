@@ -13,9 +13,13 @@ def known(monkeypatch):
     time = np.arange(64_000) / 16_000
     pitches, levels = np.repeat([57, 69], 5), np.tile(np.arange(5), 2)
     keys = [
-        10 ** (v / 10) * 0.1 * np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time) for p, v in zip(pitches, levels)
+        10 ** (v / 10) * 0.1 * np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time)
+        for p, v in zip(pitches, levels, strict=True)
     ]
-    mallet = [0.1 * np.sin(2 * np.pi * 880 * 2 ** ((p - 69) / 12 + v / 10) * time) for p, v in zip(pitches, levels)]
+    mallet = [
+        0.1 * np.sin(2 * np.pi * 880 * 2 ** ((p - 69) / 12 + v / 10) * time)
+        for p, v in zip(pitches, levels, strict=True)
+    ]
     notes = Notes(
         np.array(keys + mallet, "float32"),
         np.repeat([0, 1], 10),
