@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from . import batch, download, tables
+from . import status as status_of
 from .grid import profile_named
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -35,15 +36,32 @@ def data(
 def run(
     profile: ProfileName = "quick",
     cells: Annotated[str, typer.Option(help="only cells whose name matches, as keys-*-CQT-*")] = "*",
-    workers: Annotated[int | None, typer.Option(min=1, help="cells at a time")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="cells at a time on this machine")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")] = None,
+    retries: Annotated[int, typer.Option(min=0, help="for a kernel that dies or lacks memory")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would run, and how long")] = False,
 ) -> None:
     """Train every cell of a profile that is not done, each in an executed notebook under runs/."""
     try:
-        failed = batch.run_grid(profile_named(profile), cells, workers)
-    except (FileNotFoundError, ValueError) as error:
+        size = profile_named(profile)
+        if dry_run:
+            names = [cell.name for cell in batch.select(size, cells)]
+            print(status_of.plan(size, names, workers or batch.default_workers(size)))
+            return
+        failed = batch.run_grid(size, cells, workers, scheduler, retries)
+    except (OSError, ValueError) as error:
         raise SystemExit(f"singlib run: {error}") from error
     if failed:
         raise SystemExit(f"singlib run: {len(failed)} cells failed, the notebooks named above show how")
+
+
+@app.command()
+def status(profile: ProfileName = "quick") -> None:
+    """Show how far a profile is: Table 1 with what is done, runs, failed, is stale or missing."""
+    try:
+        print(status_of.summary(profile_named(profile)))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"singlib status: {error}") from error
 
 
 @app.command()

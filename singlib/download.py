@@ -137,7 +137,9 @@ class _Fetch:
             for member in archive:
                 archive.members = []  # tarfile would remember all of them
                 bar.total = stream.total
-                bar.set_postfix_str(f"{len(self.sums)} of {len(self.expected or self.metadata or ()) or '?'} notes", refresh=False)
+                bar.set_postfix_str(
+                    f"{len(self.sums)} of {len(self.expected or self.metadata or ()) or '?'} notes", refresh=False
+                )
                 bar.update(stream.position - bar.n)
                 yield member, archive.extractfile(member) if member.isreg() else None
 

@@ -43,6 +43,18 @@ def locked(lock: Path, waiting: str) -> Iterator[None]:
         yield
 
 
+def held(lock: Path) -> bool:
+    """Say whether another process holds a lock file now."""
+    if not lock.is_file():
+        return False
+    with lock.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def remove_debris(folder: Path) -> None:
     """Delete what killed processes were writing under a folder."""
     for debris in folder.rglob(".*.part*"):

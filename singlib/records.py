@@ -110,14 +110,30 @@ class Run:
     def stale_because(self) -> str:
         """Return what differs between the records on disk and this run; ValueError names a damaged file."""
         found = self._marker() or self._checkpoint_about() or {}
-        old, new = found.get("recipe", {}), self.recipe
-        return ", ".join(key for key in new if old.get(key) != new[key]) or "nothing"
+        old, new = _flat(found.get("recipe", {})), _flat(self.recipe)
+        changes = {key: (old.get(key), new.get(key)) for key in old | new if old.get(key) != new.get(key)}
+        if changes.pop("data_digest", None):
+            changes["the notes"] = ("other files", f"those in data/{self.profile.data} now")
+        return ", ".join(f"{key} ({before} -> {now})" for key, (before, now) in changes.items()) or "nothing"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process locks that trains this cell."""
+        return self.folder.parent / ".locks" / self.cell.name
+
+    @property
+    def failure_file(self) -> Path:
+        """Why the last attempt failed; not there if it did not."""
+        return self.folder.parent / ".failed" / f"{self.cell.name}.json"
+
+    def progress(self) -> dict | None:
+        """Return stage, epoch and seconds (by stage) of the last whole epoch of a begun run."""
+        return self._checkpoint_about()
 
     @contextmanager
     def owned(self) -> Iterator[None]:
         """Hold the folder for this process; wait while another one holds it. A kill lets it go."""
-        lock = self.folder.parent / ".locks" / self.cell.name
-        with locked(lock, f"{self.cell.name}: another process trains it, waiting"):
+        with locked(self.lock, f"{self.cell.name}: another process trains it, waiting"):
             remove_debris(self.folder)
             yield
 
@@ -185,6 +201,12 @@ class Run:
                 return json.loads(file.metadata()["about"])
         except SafetensorError as error:
             raise ValueError(f"{self._checkpoint} is damaged ({error}); delete it to start the cell again") from error
+
+
+def _flat(recipe: dict) -> dict:
+    """Return a recipe with the parameters of cell and sizes beside its own."""
+    inner = {key: value for part in ("cell", "sizes") for key, value in recipe.get(part, {}).items()}
+    return {key: value for key, value in recipe.items() if key not in ("cell", "sizes")} | inner
 
 
 @dataclass(frozen=True)

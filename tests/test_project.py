@@ -67,7 +67,7 @@ GROUPS = (
         "records",
     ),
     ("stages", "generation", "quality", "training"),
-    ("figures", "tables", "views", "probes", "gallery"),
+    ("figures", "tables", "views", "probes", "gallery", "status"),
     ("batch", "__main__"),
 )
 

@@ -40,10 +40,13 @@ def test_states(run):
 
 
 CHANGES = {
-    "cell": lambda patch: Run(Cell("brass1", "ELU"), SMOKE),
-    "sizes": lambda patch: Run(Cell("brass1"), replace(SMOKE, channels=17)),
-    "data_digest": lambda patch: (patch.setattr(nsynth, "digest", lambda *_: "other"), Run(Cell("brass1"), SMOKE))[1],
-    "recipe": lambda patch: (patch.setattr(records, "RECIPE", 10**6), Run(Cell("brass1"), SMOKE))[1],
+    "activation (ReLU -> ELU)": lambda patch: Run(Cell("brass1", "ELU"), SMOKE),
+    "channels (16 -> 17)": lambda patch: Run(Cell("brass1"), replace(SMOKE, channels=17)),
+    "the notes (other files -> those in data/mini now)": lambda patch: (
+        patch.setattr(nsynth, "digest", lambda *_: "other"),
+        Run(Cell("brass1"), SMOKE),
+    )[1],
+    "recipe (1 -> 1000000)": lambda patch: (patch.setattr(records, "RECIPE", 10**6), Run(Cell("brass1"), SMOKE))[1],
 }
 
 

@@ -1,0 +1,281 @@
+"""The grid on a cluster of real processes: killed workers, kernels, schedulers and runners lose nothing."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from conftest import make_root, run_singlib
+from singlib import batch, status
+from singlib.grid import PROFILES, cells
+
+COMPARED = ("history.csv", "quality.csv", "sing.safetensors")
+BIN = Path(sys.executable).parent
+KEYS = [cell.name for cell in cells("smoke") if cell.name.startswith("keys-ReLU")]
+ALL = [cell.name for cell in cells("smoke")]
+
+
+def wait_for(condition, seconds=90, process=None):
+    """Wait until something is so; return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        assert process is None or process.poll() is None, "the runner ended early"
+        time.sleep(0.05)
+    return found
+
+
+def kernels(of=None):
+    """Return the kernels that run below a process (this one, if none is given)."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(of).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if any("ipykernel" in part for part in child.cmdline()):
+                    found.append(child)
+    return found
+
+
+def training(root):
+    """Return the cells that have a checkpoint: in the middle of their training."""
+    return [file.parent.name for file in (root / "runs" / "smoke").glob("*/checkpoint.safetensors")]
+
+
+def assert_undisturbed(root, reference, names):
+    for name in names:
+        ours, theirs = (folder / "runs" / "smoke" / name for folder in (root, reference))
+        assert sorted(file.name for file in ours.rglob("*")) == sorted(file.name for file in theirs.rglob("*"))
+        for file in COMPARED:
+            assert (ours / file).read_bytes() == (theirs / file).read_bytes(), f"{name}/{file}"
+
+
+@contextmanager
+def process(command, folder):
+    """Run a command in a folder of its own; it and all below it end with the block."""
+    folder.mkdir(exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name != "SINGLIB_ROOT"}
+    with (folder / "log").open("w") as log:
+        started = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        yield started
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(started.pid).children(recursive=True):
+                child.kill()
+        started.kill()
+        started.wait()
+
+
+def scheduler(folder, port=0):
+    return process([BIN / "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], folder)
+
+
+def worker(folder, address, threads=1):
+    return process([BIN / "dask", "worker", address, "--nthreads", str(threads), "--no-dashboard"], folder)
+
+
+def address_of(folder):
+    pattern = r"Scheduler at:\s+(tcp://\S+)"
+    return wait_for(lambda: re.search(pattern, (folder / "log").read_text()))[1]
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_root(tmp_path / "root")
+
+
+def test_two_workers_over_tcp_and_one_is_killed(root, smoke_root, tmp_path):
+    with scheduler(tmp_path / "scheduler"):
+        address = address_of(tmp_path / "scheduler")
+        with worker(tmp_path / "one", address) as one, worker(tmp_path / "two", address):
+            runner = run_singlib(
+                "run", "--profile", "smoke", "--cells", "keys-ReLU-*", "--scheduler", address, root=root
+            )
+            wait_for(lambda: training(root) and kernels(one.pid), process=runner)
+            orphans = kernels(one.pid)
+            victim = orphans[0].parent()  # the worker itself; its nanny starts another
+            victim.kill()
+            assert runner.wait() == 0
+            wait_for(lambda: not any(orphan.is_running() for orphan in orphans), 10)
+    assert_undisturbed(root, smoke_root, KEYS)
+
+
+def test_a_killed_scheduler_is_told_and_the_next_run_ends_well(root, smoke_root, tmp_path):
+    command = ("run", "--profile", "smoke", "--cells", "keys-ReLU-*", "--scheduler")
+    with scheduler(tmp_path / "scheduler") as head:
+        address = address_of(tmp_path / "scheduler")
+        with worker(tmp_path / "one", address):
+            runner = run_singlib(*command, address, root=root, stderr=-1, text=True)
+            wait_for(lambda: training(root), process=runner)
+            head.kill()
+            _, printed = runner.communicate(timeout=120)
+            assert runner.returncode == 1 and "Traceback" not in printed and "the scheduler" in printed
+    with scheduler(tmp_path / "again"):
+        address = address_of(tmp_path / "again")
+        with worker(tmp_path / "two", address), worker(tmp_path / "three", address):
+            assert run_singlib(*command, address, root=root).wait() == 0
+    assert_undisturbed(root, smoke_root, KEYS)
+
+
+def test_a_killed_kernel_is_tried_again(root, smoke_root):
+    runner = run_singlib("run", "--profile", "smoke", "--cells", KEYS[0], root=root)
+    wait_for(lambda: training(root), process=runner)
+    kernels(runner.pid)[0].kill()
+    assert runner.wait() == 0
+    assert_undisturbed(root, smoke_root, KEYS[:1])
+
+
+def test_a_killed_kernel_without_retries_fails_and_status_says_so(root):
+    runner = run_singlib("run", "--profile", "smoke", "--cells", KEYS[0], "--retries", "0", root=root, stderr=-1)
+    wait_for(lambda: training(root), process=runner)
+    kernels(runner.pid)[0].kill()
+    _, printed = runner.communicate()
+    assert runner.returncode == 1 and b"the kernel died" in printed
+    told = run_singlib("status", "--profile", "smoke", root=root, stdout=-1, text=True).communicate()[0]
+    assert "smoke: 1 failed, 5 missing" in told and re.search(f"- {KEYS[0]} failed: the kernel died", told)
+
+
+def test_status_and_a_second_runner_while_the_first_runs(root, smoke_root):
+    command = ("run", "--profile", "smoke", "--cells", KEYS[0])
+    first = run_singlib(*command, root=root)
+    wait_for(lambda: training(root), process=first)
+    kernel = kernels(first.pid)[0]
+    kernel.suspend()  # a smoke cell is quicker than the command
+    told = run_singlib("status", "--profile", "smoke", root=root, stdout=-1, text=True).communicate()[0]
+    assert re.search(rf"- {KEYS[0]} running: (autoencoder|lstm|fine-tuning) \d/\d, ends about \d\d:\d\d", told)
+    second = run_singlib(*command, root=root)
+    time.sleep(8)  # until it waits
+    kernel.resume()
+    assert [first.wait(), second.wait()] == [0, 0]
+    notebook = (root / "runs" / "smoke" / KEYS[0] / "train.ipynb").read_text()
+    assert "is done already" in notebook, "the second has trained nothing"
+    assert_undisturbed(root, smoke_root, KEYS[:1])
+
+
+def test_a_wrong_scheduler_or_worker_is_told(root, tmp_path):
+    command = ("run", "--profile", "smoke", "--scheduler")
+    gone = run_singlib(*command, "tcp://127.0.0.1:9", root=root, stderr=-1, text=True)
+    _, printed = gone.communicate()
+    assert gone.returncode == 1 and "no Dask scheduler answers at tcp://127.0.0.1:9" in printed
+    with scheduler(tmp_path / "scheduler"):
+        address = address_of(tmp_path / "scheduler")
+        with worker(tmp_path / "wide", address, threads=2):
+            wait_for(lambda: "Starting established connection" in (tmp_path / "wide" / "log").read_text())
+            wide = run_singlib(*command, address, root=root, stderr=-1, text=True)
+            _, printed = wide.communicate()
+    assert wide.returncode == 1 and "has 2 threads; start it with --nthreads 1" in printed
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(kills, root, smoke_root, capsys):
+    """Kernels, workers and runners, again and again; what is on record is what an undisturbed grid leaves."""
+    chance = random.Random(kills)
+    names = KEYS if kills < 10 else ALL
+    command = ("run", "--profile", "smoke", "--cells", "keys-ReLU-*" if kills < 10 else "*")
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    struck, runner = [], None
+    while len(struck) < kills and not all((root / "runs" / "smoke" / name / "done.json").exists() for name in names):
+        if runner is None or runner.poll() is not None:
+            runner = run_singlib(*command, root=root, **quiet)
+        time.sleep(chance.uniform(1, 8))
+        below, what = kernels(runner.pid), chance.choice(["kernel", "worker", "runner"])
+        with suppress(psutil.NoSuchProcess):
+            if below:
+                victim = {"kernel": below[0], "worker": below[0].parent(), "runner": runner}[what]
+                victim.send_signal(signal.SIGKILL)
+                struck.append(what)
+    runner.wait()
+    assert run_singlib(*command, root=root, **quiet).wait() == 0
+    with capsys.disabled():
+        print(f"\n{len(struck)} kills: {', '.join(struck)}")
+    assert_undisturbed(root, smoke_root, names)
+
+
+EXECUTE = """
+import sys
+from pathlib import Path
+from singlib import batch
+batch._execute(Path(sys.argv[1]), "tiny", Path(sys.argv[1]) / "out" / sys.argv[2] / "tiny.ipynb", {})
+"""
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(16, marks=pytest.mark.slow)])
+def test_kernels_started_at_once_do_not_race_for_ports(count, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    cell = nbformat.v4.new_code_cell("# Parameters", metadata={"tags": ["parameters"]})
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "notebooks" / "tiny.ipynb")
+    command = [sys.executable, "-c", EXECUTE, str(tmp_path)]
+    running = [subprocess.Popen([*command, str(number)], stderr=subprocess.DEVNULL) for number in range(count)]
+    assert [process.wait() for process in running] == [0] * count
+    assert len(list(tmp_path.glob("out/*/tiny.ipynb"))) == count
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of a few megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_spares_what_is_there(root, smoke_root, small_disk):
+    (root / "runs").symlink_to(small_disk)
+    kept = small_disk / "kept"
+    kept.write_bytes(b"1" * 1_700_000)
+    runner = run_singlib("run", "--profile", "smoke", "--cells", KEYS[0], root=root, stderr=-1, text=True)
+    _, printed = runner.communicate()
+    assert runner.returncode == 1 and "No space left on device" in printed and "Traceback" not in printed
+    assert kept.stat().st_size == 1_700_000 and not list(small_disk.rglob("done.json"))
+    kept.unlink()  # room again: the same command ends well
+    (root / "runs").unlink()
+    assert run_singlib("run", "--profile", "smoke", "--cells", KEYS[0], root=root).wait() == 0
+    assert_undisturbed(root, smoke_root, KEYS[:1])
+
+
+@pytest.mark.slow
+def test_two_workers_are_faster_than_one(tmp_path, capsys):
+    seconds = {}
+    for workers in (1, 2):
+        start = time.monotonic()
+        folder = make_root(tmp_path / str(workers))
+        assert run_singlib("run", "--profile", "smoke", "--workers", str(workers), root=folder).wait() == 0
+        seconds[workers] = time.monotonic() - start
+    with capsys.disabled():
+        print(f"\none worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {seconds[1] / seconds[2]:.2f} times as fast")
+
+
+def test_a_dry_run_says_what_would_run_and_why(root, smoke_root):
+    said = status.plan(PROFILES["smoke"], ALL, 2)
+    assert said.count(" done") == 6 and said.endswith("nothing would run")
+    process = run_singlib("run", "--profile", "smoke", "--dry-run", root=root, stdout=-1, text=True)
+    told = process.communicate()[0]
+    assert "6 cells would run" in told and "no time is recorded yet" in told
+    assert not (root / "runs").exists()
+
+
+def test_gpus_get_a_worker_each(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5")
+    assert batch.default_workers(PROFILES["paper"]) == 3
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text('#!/bin/sh\necho "GPU 0: A (UUID: x)"\necho "GPU 1: A (UUID: y)"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert batch.default_workers(PROFILES["paper"]) == 2
+    with batch._client(None, 2) as client:
+        seen = client.run(lambda: os.environ["CUDA_VISIBLE_DEVICES"])
+    assert sorted(seen.values()) == ["0", "1"]
