@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from conftest import make_root, run_singlib
-from singlib import batch, status
+from singlib import batch, records, status
 from singlib.grid import PROFILES, cells
 
 COMPARED = ("history.csv", "quality.csv", "sing.safetensors")
@@ -161,6 +162,17 @@ def test_status_and_a_second_runner_while_the_first_runs(root, smoke_root):
     assert_undisturbed(root, smoke_root, KEYS[:1])
 
 
+def test_a_client_of_ones_own(smoke_root, capsys):
+    """As from a notebook; a cell that is gone is trained again, to the same records."""
+    folder = smoke_root / "runs" / "smoke" / KEYS[0]
+    before = {name: (folder / name).read_bytes() for name in COMPARED}
+    shutil.rmtree(folder)
+    with batch._client(None, 1) as client:
+        assert batch.run_grid(PROFILES["smoke"], KEYS[0], scheduler=client) == {}
+    assert re.search(r"dashboard: http://127.0.0.1:\d+/status", capsys.readouterr().out)
+    assert before == {name: (folder / name).read_bytes() for name in COMPARED}
+
+
 def test_a_wrong_scheduler_or_worker_is_told(root, tmp_path):
     command = ("run", "--profile", "smoke", "--scheduler")
     gone = run_singlib(*command, "tcp://127.0.0.1:9", root=root, stderr=-1, text=True)
@@ -175,29 +187,31 @@ def test_a_wrong_scheduler_or_worker_is_told(root, tmp_path):
     assert wide.returncode == 1 and "has 2 threads; start it with --nthreads 1" in printed
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(kills, root, smoke_root, capsys):
+@pytest.mark.parametrize(("kills", "names"), [(4, KEYS), pytest.param(50, ALL, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(kills, names, tmp_path, smoke_root, capsys):
     """Kernels, workers and runners, again and again; what is on record is what an undisturbed grid leaves."""
-    chance = random.Random(kills)
-    names = KEYS if kills < 10 else ALL
-    command = ("run", "--profile", "smoke", "--cells", "keys-ReLU-*" if kills < 10 else "*")
+    chance, struck = random.Random(kills), []
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    struck, runner = [], None
-    while len(struck) < kills and not all((root / "runs" / "smoke" / name / "done.json").exists() for name in names):
-        if runner is None or runner.poll() is not None:
-            runner = run_singlib(*command, root=root, **quiet)
-        time.sleep(chance.uniform(1, 8))
-        below, what = kernels(runner.pid), chance.choice(["kernel", "worker", "runner"])
-        with suppress(psutil.NoSuchProcess):
-            if below:
-                victim = {"kernel": below[0], "worker": below[0].parent(), "runner": runner}[what]
-                victim.send_signal(signal.SIGKILL)
-                struck.append(what)
-    runner.wait()
-    assert run_singlib(*command, root=root, **quiet).wait() == 0
+    command = ("run", "--profile", "smoke", "--cells", "keys-ReLU-*" if names == KEYS else "*")
+    while len(struck) < kills:  # a grid that ends although it was disturbed is followed by another
+        root = make_root(tmp_path / f"root-{len(struck)}")
+        runner = run_singlib(*command, root=root, **quiet)
+        while len(struck) < kills and runner.poll() != 0:
+            if runner.poll() is not None:  # killed, or a cell was given up
+                runner = run_singlib(*command, root=root, **quiet)
+            time.sleep(chance.uniform(1, 8))
+            below, what = kernels(runner.pid), chance.choice(["kernel", "worker", "runner"])
+            with suppress(psutil.NoSuchProcess):
+                if below:
+                    {"kernel": below[0], "worker": below[0].parent(), "runner": runner}[what].send_signal(
+                        signal.SIGKILL
+                    )
+                    struck.append(what)
+        runner.wait()
+        assert run_singlib(*command, root=root, **quiet).wait() == 0
+        assert_undisturbed(root, smoke_root, names)
     with capsys.disabled():
         print(f"\n{len(struck)} kills: {', '.join(struck)}")
-    assert_undisturbed(root, smoke_root, names)
 
 
 EXECUTE = """
@@ -265,6 +279,23 @@ def test_a_dry_run_says_what_would_run_and_why(root, smoke_root):
     told = process.communicate()[0]
     assert "6 cells would run" in told and "no time is recorded yet" in told
     assert not (root / "runs").exists()
+
+
+def test_what_is_stale_is_said_with_its_reason(smoke_root, monkeypatch):
+    monkeypatch.setattr(records, "RECIPE", records.RECIPE + 1)
+    said = status.plan(PROFILES["smoke"], KEYS, 2)
+    assert f"{KEYS[0]:30} stale    recipe (1 -> 2)" in said and "3 cells would run" in said
+    assert "6 stale" in status.summary(PROFILES["smoke"])
+
+
+def test_the_live_view_ends_when_nothing_runs(smoke_root, monkeypatch):
+    """It is updated while a cell runs: here, a lock is held for the first look."""
+    shown, looks = [], iter([True])
+    monkeypatch.setattr(status, "held", lambda lock: lock.name == KEYS[0] and next(looks, False))
+    handle = type("Handle", (), {"update": lambda self, view: shown.append(view.data)})()
+    monkeypatch.setattr(status, "display", lambda view, display_id: shown.append(view.data) or handle)
+    status.watch(PROFILES["smoke"], every=0)
+    assert shown[0].startswith("smoke: 5 done, 1 running") and shown[-1].startswith("smoke: 6 done")
 
 
 def test_gpus_get_a_worker_each(monkeypatch, tmp_path):
