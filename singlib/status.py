@@ -83,7 +83,7 @@ def table(profile: Profile, states: pd.DataFrame | None = None) -> pd.DataFrame:
                 parts = [rows[rows.published], rows[~rows.published]]
                 entry[instruments] = " + ".join(_counts(part) for part in parts if len(part))
             columns[f"{loss} {activation}"] = entry
-    return pd.DataFrame(columns).fillna("–")
+    return pd.DataFrame(columns, dtype=object).fillna("–")
 
 
 def _counts(rows: pd.DataFrame) -> str:
