@@ -68,7 +68,7 @@ def test_records_of_another_recipe_are_stale_and_set_aside(run, monkeypatch, wha
 def test_set_aside_twice_keeps_both(run, monkeypatch):
     for _ in range(2):
         checkpoint(run)
-        other = CHANGES["sizes"](monkeypatch)
+        other = CHANGES["channels (16 -> 17)"](monkeypatch)
         assert other.set_aside_if_stale()
     assert len(list((run.folder.parent / ".stale").iterdir())) == 2
 
