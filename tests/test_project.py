@@ -60,14 +60,15 @@ GROUPS = (
         "nsynth",
         "stream",
         "download",
+        "controls",
         "spectra",
         "audit",
         "models",
         "parameters",
         "records",
     ),
-    ("stages", "generation", "quality", "training"),
-    ("figures", "tables", "views", "probes", "gallery", "status"),
+    ("stages", "generation", "pitch", "measures", "quality", "training"),
+    ("ratings", "listening", "figures", "tables", "views", "probes", "gallery", "assay", "status"),
     ("batch", "__main__"),
 )
 
