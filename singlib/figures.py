@@ -235,7 +235,7 @@ def _draw_curves(figure: Curves, records: Records) -> Figure:
 def beside_target(profile: Profile, cell: Cell, label: nsynth.Label) -> Figure:
     """Draw the spectrogram of a target note and of what a model made of its label, on one scale of dB."""
     target = nsynth.read_waveform(nsynth.index(profile.data)[label])
-    generated, _ = soundfile.read(Run(cell, profile).folder / "generated" / f"{label}.flac")
+    generated, _ = soundfile.read(Run(cell, profile).generated_file(label))
     powers = [spectrogram(target), spectrogram(generated)]
     drawn, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
     for side, power, title in zip(axes, powers, ("target", "generated"), strict=True):

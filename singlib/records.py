@@ -19,7 +19,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,10 @@ from .grid import ROOT, Cell, Profile, cells, profile_named
 # Raise this when a change makes the same cell end with other numbers: records of an older recipe are
 # then stale. tests/test_training.py holds a short golden history and fails when it is forgotten.
 RECIPE = 1
+
+# Raise this when measures or grades of the same notes change (quality.py, measures.py): finished runs are then
+# "ungraded" and graded again from the notes they generated, without training.
+GRADING = 2
 
 # Of a profile, what decides over the numbers of one cell.
 _SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")
@@ -85,13 +89,21 @@ class Run:
         """The trained generator."""
         return self.folder / "sing.safetensors"
 
+    def generated_file(self, label: nsynth.Label) -> Path:
+        """Return where a generated note is."""
+        return self.folder / "generated" / f"{label}.flac"
+
     @property
     def notebook(self) -> Path:
         """The executed notebook."""
         return self.folder / "train.ipynb"
 
     def state(self) -> str:
-        """Return "done", "begun", "missing", "stale" (of other parameters, data or recipe) or "damaged"."""
+        """Return how far the run is.
+
+        "done", "ungraded" (trained, but graded by an older `GRADING`), "begun", "missing", "stale" (of other
+        parameters, data or recipe) or "damaged".
+        """
         try:
             found = self._marker() or self._checkpoint_about()
         except ValueError:
@@ -100,7 +112,9 @@ class Run:
             return "missing"
         if found["signature"] != self.signature:
             return "stale"
-        return "done" if self._marker() else "begun"
+        if not self._marker():
+            return "begun"
+        return "done" if found.get("grading") == GRADING else "ungraded"
 
     def check(self) -> None:
         """Raise a ValueError that names a damaged file, if there is one."""
@@ -177,8 +191,12 @@ class Run:
     def finish(self, provenance: dict) -> None:
         """Write cell.json, then the marker, then drop the checkpoint."""
         write_json(self.folder / "cell.json", provenance)
-        write_json(self.folder / "done.json", {"signature": self.signature, "recipe": self.recipe})
+        self.mark()
         self._checkpoint.unlink(missing_ok=True)
+
+    def mark(self) -> None:
+        """Write the marker that all is whole and graded."""
+        write_json(self.folder / "done.json", {"signature": self.signature, "grading": GRADING, "recipe": self.recipe})
 
     @property
     def _checkpoint(self) -> Path:
@@ -223,12 +241,16 @@ class Records:
         Columns of quality.csv and of `describe`.
     missing : list of str
         Names of the cells without finished, fresh records.
+    about : DataFrame
+        A row for each finished cell: columns of `describe`, ``device``, ``seconds`` of each stage ("seconds_lstm"),
+        ``activation_mean`` and ``activation_std`` (see `singlib.stages.Trainer.activations`).
     """
 
     profile: Profile
     history: pd.DataFrame
     quality: pd.DataFrame
     missing: list[str]
+    about: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def folder(self, cell: Cell) -> Path:
         """Return where a cell's records are."""
@@ -262,7 +284,7 @@ def load(profile: str) -> Records:
     """
     chosen = profile_named(profile)
     frames: dict[str, list[pd.DataFrame]] = {"history": [], "quality": []}
-    missing = []
+    missing, facts = [], []
     for cell in cells(chosen):
         run = Run(cell, chosen)
         if run.state() != "done":
@@ -271,5 +293,8 @@ def load(profile: str) -> Records:
         about = describe(cell)
         for name, parts in frames.items():
             parts.append(pd.read_csv(run.folder / f"{name}.csv").assign(**about))
+        found = json.loads((run.folder / "cell.json").read_text())
+        seconds = {f"seconds_{stage}": value for stage, value in found["seconds"].items()}
+        facts.append(about | {"device": found["device"]} | seconds | found.get("activations", {}))
     joined = {name: pd.concat(parts) if parts else pd.DataFrame() for name, parts in frames.items()}
-    return Records(chosen, joined["history"], joined["quality"], missing)
+    return Records(chosen, joined["history"], joined["quality"], missing, pd.DataFrame(facts))

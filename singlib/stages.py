@@ -117,6 +117,24 @@ class Trainer:
             name: self.losses[name].per_note(estimate, self.levels[name][index], power).detach() for name in spectra
         }
 
+    @torch.no_grad()
+    def activations(self) -> dict[str, float]:
+        """Return mean and standard deviation of what the activation layers give out, on the first batch of notes.
+
+        Means over the six layers of encoder and decoder. ELU is said to keep activations near zero mean
+        (D.-A. Clevert et al., 2015), and so to train faster.
+        """
+        layers = [layer for part in (self.autoencoder.encoder, self.autoencoder.decoder) for layer in part[1:6:2]]
+        seen: list[Tensor] = []
+        hooks = [layer.register_forward_hook(lambda _layer, _in, out: seen.append(out)) for layer in layers]
+        self.autoencoder(models.pad(self.waveforms[: self.profile.batch]))
+        for hook in hooks:
+            hook.remove()
+        return {
+            "activation_mean": float(np.mean([out.mean().item() for out in seen])),
+            "activation_std": float(np.mean([out.std().item() for out in seen])),
+        }
+
     def batches(self, stage: str, epoch: int) -> Iterator[Tensor]:
         """Yield the notes of an epoch's batches; the order follows from seed, stage and epoch alone."""
         count = len(self.waveforms)

@@ -16,7 +16,7 @@ from .files import held
 from .grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
 from .records import Run, describe
 
-STATES = ("done", "running", "failed", "stale", "begun", "damaged", "missing")
+STATES = ("done", "running", "failed", "stale", "ungraded", "begun", "damaged", "missing")
 STARTING = 10.0  # seconds of a cell that are no training: its kernel starts, imports, draws
 
 
@@ -50,6 +50,8 @@ def _state(run: Run) -> dict:
         return {"state": "failed", "detail": f"{failure['error']} ({failure['host']}, {failure['at']})"}
     if state == "stale":
         return {"state": "stale", "detail": run.stale_because()}
+    if state == "ungraded":
+        return {"state": state, "seconds": STARTING}  # trained: its notes are graded again
     return {"state": state}
 
 

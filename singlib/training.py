@@ -39,8 +39,8 @@ def resolve_device(device: str = "auto") -> torch.device:
 def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable[[str], None] = print) -> Run:
     """Train one model of the grid through its three stages and write its records.
 
-    A finished run of the same recipe is returned as it is; a begun one goes on after its last whole
-    epoch; records of another recipe are set aside first.
+    A finished run of the same recipe is returned as it is (graded again if grades have changed since); a
+    begun one goes on after its last whole epoch; records of another recipe are set aside first.
 
     Parameters
     ----------
@@ -73,17 +73,24 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
         if run.state() == "done":
             log(f"{cell.name} is done already")
             return run
+        notes = nsynth.load_notes(profile.data, cell.roles)
+        if run.state() == "ungraded":
+            log(f"{cell.name} is trained; grading its notes again")
+            _grade(run, notes)
+            run.mark()
+            return run
         where = resolve_device(device)
         _make_repeatable(profile.threads, where)
-        notes = nsynth.load_notes(profile.data, cell.roles)
         trainer = Trainer(cell, profile, notes, where)
         log(f"{cell.name}: {len(notes)} notes of data/{profile.data}, on {where}")
         history, seconds = _train(trainer, run, log)
         run.write_history(history)
         model = Model(trainer.sing, _about(run, notes))
         run.save_weights(_arrays(trainer.sing.state_dict()), model.about)
-        _generate_and_grade(model, run, notes)
-        run.finish(run.recipe | _provenance(profile, where, seconds, history))
+        _generate(model, run, notes)
+        _grade(run, notes)
+        facts = _provenance(profile, where, seconds, history) | {"activations": trainer.activations()}
+        run.finish(run.recipe | facts)
     return run
 
 
@@ -179,21 +186,31 @@ def _about(run: Run, notes: nsynth.Notes) -> dict:
     return {"cell": cell.name, "profile": profile.name, "shape": shape, "roles": notes.roles, "pitches": pitches}
 
 
-def _generate_and_grade(model: Model, run: Run, notes: nsynth.Notes) -> None:
-    """Write the notes of Table 2's last column as FLAC, and quality.csv with a row for each."""
-    place = {label: i for i, label in enumerate(notes.labels())}
-    labels = [label for role in notes.roles for label in nsynth.notes_to_generate(run.profile.data, role)]
-    rows = []
+def _labels(run: Run, notes: nsynth.Notes) -> list[nsynth.Label]:
+    return [label for role in notes.roles for label in nsynth.notes_to_generate(run.profile.data, role)]
+
+
+def _generate(model: Model, run: Run, notes: nsynth.Notes) -> None:
+    """Write the notes of Table 2's last column as FLAC."""
+    labels = _labels(run, notes)
     for label, waveform in zip(labels, model.generate(labels), strict=True):
-        with replacing(run.folder / "generated" / f"{label}.flac") as beside:
+        with replacing(run.generated_file(label)) as beside:
             soundfile.write(beside, waveform, nsynth.SAMPLE_RATE, subtype="PCM_16")
+
+
+def _grade(run: Run, notes: nsynth.Notes) -> None:
+    """Write quality.csv with a row for each generated note, as it is on disk and will be heard."""
+    place = {label: i for i, label in enumerate(notes.labels())}
+    rows = []
+    for label in _labels(run, notes):
+        waveform, _ = soundfile.read(run.generated_file(label))
         rows.append(label._asdict() | grade(waveform, notes.waveforms[place[label]], label.pitch))
     with replacing(run.folder / "quality.csv") as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
 
 def _provenance(profile: Profile, device: torch.device, seconds: dict[str, float], history: list[dict]) -> dict:
-    packages = ("torch", "numpy", "scipy", "librosa", "nnAudio", "soundfile", "safetensors")
+    packages = ("torch", "numpy", "scipy", "librosa", "nnAudio", "soundfile", "safetensors", "swift-f0", "zimtohrli")
     last = {stage: [row["updates"] for row in history if row["stage"] == stage][-1] for stage in STAGES}
     return {
         "profile": profile.name,

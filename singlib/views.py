@@ -65,7 +65,7 @@ def players(run: Run) -> HTML:
     rows = []
     for label in examples(run):
         target = nsynth.read_waveform(nsynth.index(run.profile.data)[label])
-        generated, _ = soundfile.read(run.folder / "generated" / f"{label}.flac")
+        generated, _ = soundfile.read(run.generated_file(label))
         sounds = [Audio(sound, rate=nsynth.SAMPLE_RATE, normalize=False)._repr_html_() for sound in (target, generated)]
         rows.append({"note": str(label), "target": sounds[0], "generated": sounds[1]})
     return HTML(pd.DataFrame(rows).to_html(index=False, escape=False))

@@ -29,32 +29,32 @@ def quiet(_line):
     """Swallow the progress lines."""
 
 
-def golden(path, ours):
+def golden(path, ours, recipe):
     """Return the kept numbers; keep ours, and fail, where there are none."""
     if not path.exists():
-        ours.assign(recipe=records.RECIPE).to_csv(path, index=False, float_format="%.6g")
+        ours.assign(recipe=recipe).to_csv(path, index=False, float_format="%.6g")
         pytest.fail(f"{path.name} was missing: written anew, look at the difference and commit it")
     kept = pd.read_csv(path)
-    assert (kept.recipe == records.RECIPE).all(), f"another recipe: delete {path.name}, run this again"
+    assert (kept.recipe == recipe).all(), f"another recipe: delete {path.name}, run this again"
     return kept
 
 
 def test_golden_history_and_quality(root):
-    """The recipe's numbers: when they change on purpose, raise records.RECIPE and delete both files."""
+    """The recipe's numbers: when they change on purpose, raise records.RECIPE (or GRADING) and delete the file."""
     cells = [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT"), Cell("brass1", "ReLU", "MFC")]
     runs = [training.train_cell(cell, TINY, "cpu", quiet) for cell in cells]
     ours, quality = (
         pd.concat([pd.read_csv(run.folder / name).assign(cell=run.cell.name) for run in runs], ignore_index=True)
         for name in ("history.csv", "quality.csv")
     )
-    kept = golden(GOLDEN, ours)
+    kept = golden(GOLDEN, ours, records.RECIPE)
     labels = ["cell", "stage", "epoch", "updates", "spectrum", "role"]
     assert ours[labels].equals(kept[labels])
     np.testing.assert_allclose(ours.loss, kept.loss, rtol=1e-3, err_msg="numbers changed: raise records.RECIPE")
-    kept = golden(GOLDEN_QUALITY, quality)
+    kept = golden(GOLDEN_QUALITY, quality, records.GRADING)
     labels = ["cell", "role", "pitch", "velocity", "grade"]
-    assert quality[labels].equals(kept[labels]), "other notes or grades: raise records.RECIPE"
-    for measure in ("modulation", "envelope", "harmonicity"):
+    assert quality[labels].equals(kept[labels]), "other notes or grades: raise records.GRADING"
+    for measure in set(quality) - set(labels):
         np.testing.assert_allclose(quality[measure], kept[measure], rtol=0.02, atol=0.02, err_msg=measure)
 
 
@@ -165,6 +165,7 @@ def test_provenance_and_generated_notes(root):
     assert about["packages"]["torch"].startswith("2.13.0") and about["device"] and about["threads"] == 1
     assert set(about["seconds"]) == set(training.STAGES) and about["updates"]["lstm"] == 18
     assert len(about["data_digest"]) == 64
+    assert -1 < about["activations"]["activation_mean"] < 10 and about["activations"]["activation_std"] > 0
     made = sorted(file.name for file in (run.folder / "generated").iterdir())
     assert "brass1-062-100.flac" in made and len(made) == 4
     info = soundfile.info(run.folder / "generated" / made[0])
@@ -181,6 +182,19 @@ def test_provenance_and_generated_notes(root):
     ]:
         with pytest.raises(ValueError, match=message):
             model.generate([label])
+
+
+def test_a_run_graded_by_an_older_grading_is_graded_again_without_training(root, monkeypatch):
+    run = training.train_cell(Cell("brass1"), TINY, "cpu", quiet)
+    kept = (run.folder / "quality.csv").read_bytes()
+    weights = run.weights_file.stat().st_mtime_ns
+    (run.folder / "quality.csv").write_text("as it was\n")
+    monkeypatch.setattr(records, "GRADING", records.GRADING + 1)
+    assert run.state() == "ungraded"
+    monkeypatch.setattr(training, "_train", lambda *_: pytest.fail("trained again"))
+    training.train_cell(run.cell, TINY, "cpu", quiet)
+    assert run.state() == "done" and (run.folder / "quality.csv").read_bytes() == kept
+    assert run.weights_file.stat().st_mtime_ns == weights
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path):
