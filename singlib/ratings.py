@@ -1,0 +1,229 @@
+"""A blind listening test: what is heard in which order, and what was said of it.
+
+After MUSHRA (ITU-R BS.1534-3): in each trial one note as several models play it, among them, unnamed,
+the note itself (hidden reference) and static noise in its colour (low anchor). Listeners grade in
+the six grades of Table 3. ``data/ratings/<profile>/<listener>.csv`` has a row for each rating; it is
+replaced as a whole after each, so a crash leaves all that was said before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import krippendorff
+import numpy as np
+import pandas as pd
+import scipy.stats
+import soundfile
+
+from . import nsynth
+from .controls import same_power, stationary_noise
+from .files import locked, replacing
+from .grid import ROOT, check_choice
+from .nsynth import Label, read_waveform
+from .quality import GRADES, SCORES
+from .records import Records, describe
+
+REFERENCE, ANCHOR = "hidden reference", "low anchor"
+COLUMNS = ["at", "listener", "cell", "signature", "role", "pitch", "velocity", "grade", "seconds"]
+RELIABLE = 0.15  # share of hidden references that a listener may take for less than "+" (BS.1534-3, 4.1.2)
+
+
+class Stimulus(NamedTuple):
+    """One sound of the test: the note, and the model (or reference or anchor) that plays it."""
+
+    label: Label
+    cell: str
+    signature: str  # of the records; "" for reference and anchor
+
+
+@dataclass(frozen=True)
+class Session:
+    """The test of one listener.
+
+    Parameters
+    ----------
+    records : Records
+        The finished models that are heard; of models trained several times the first.
+    listener : str
+        A name or number that can name a file; decides over the order.
+    notes : int
+        Notes of each instrument that each model plays.
+
+    Raises
+    ------
+    ValueError
+        If the name cannot name a file, no model is finished, or the ratings on disk are not a test's.
+    """
+
+    records: Records
+    listener: str
+    notes: int = 1
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.listener):
+            raise ValueError(f"listener {self.listener!r} cannot name a file: use letters, digits, - and _")
+        if not self.stimuli():
+            raise ValueError(
+                f"no model of profile {self.records.profile.name} is finished: "
+                f"train with `singlib run --profile {self.records.profile.name}`"
+            )
+        self.ratings()
+
+    @property
+    def file(self) -> Path:
+        """Where the ratings are kept."""
+        return folder(self.records.profile.name) / f"{self.listener}.csv"
+
+    def stimuli(self) -> list[Stimulus]:
+        """List every sound, trial by trial, in this listener's order; models that finish later do not change it."""
+        found = set()
+        done = set(self.records.history.get("cell", []))
+        for cell in self.records.grid:
+            if cell.seed or cell.name not in done:
+                continue
+            marker = json.loads((self.records.folder(cell) / "done.json").read_text())
+            for label in _labels(self.records.profile.data, cell.roles, self.notes):
+                found.add(Stimulus(label, cell.name, marker["signature"]))
+        for label in {stimulus.label for stimulus in found}:
+            found |= {Stimulus(label, REFERENCE, ""), Stimulus(label, ANCHOR, "")}
+        return sorted(found, key=lambda stimulus: (self._shuffled(str(stimulus.label)), self._shuffled(stimulus)))
+
+    def _shuffled(self, thing: object) -> str:
+        return hashlib.sha256(f"{self.listener} {thing}".encode()).hexdigest()
+
+    def ratings(self) -> pd.DataFrame:
+        """Return what this listener said so far, with the columns `COLUMNS`."""
+        return _read(self.file)
+
+    def left(self) -> list[Stimulus]:
+        """List the sounds not rated yet; those of models that were trained anew since are among them."""
+        rated = {tuple(row) for row in self.ratings()[["role", "pitch", "velocity", "cell", "signature"]].to_numpy()}
+        return [stimulus for stimulus in self.stimuli() if (*stimulus.label, *stimulus[1:]) not in rated]
+
+    def target(self, stimulus: Stimulus) -> np.ndarray:
+        """Return the note itself, ``(64000,)``."""
+        return read_waveform(nsynth.index(self.records.profile.data)[stimulus.label])
+
+    def sound(self, stimulus: Stimulus) -> np.ndarray:
+        """Return what is heard, at the power of the note: loudness must not give a model away."""
+        target = self.target(stimulus)
+        if stimulus.cell == REFERENCE:
+            return target
+        if stimulus.cell == ANCHOR:
+            return stationary_noise(target)
+        file = ROOT / "runs" / self.records.profile.name / stimulus.cell / "generated" / f"{stimulus.label}.flac"
+        return same_power(soundfile.read(file, dtype="float32")[0], target)
+
+    def rate(self, stimulus: Stimulus, grade: str, seconds: float) -> None:
+        """Keep a rating; ValueError if the grade is none of Table 3's."""
+        check_choice("grade", grade, GRADES)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        row = (now, self.listener, stimulus.cell, stimulus.signature, *stimulus.label, grade, round(seconds, 1))
+        with locked(self.file.with_suffix(".lock"), f"{self.file}: another window writes to it, waiting"):
+            said = pd.concat([self.ratings(), pd.DataFrame([row], columns=COLUMNS)], ignore_index=True)
+            with replacing(self.file) as beside:
+                said.to_csv(beside, index=False)
+
+    def take_back(self) -> None:
+        """Forget the last rating, if there is one."""
+        with locked(self.file.with_suffix(".lock"), f"{self.file}: another window writes to it, waiting"):
+            said = self.ratings()
+            if len(said):
+                with replacing(self.file) as beside:
+                    said.iloc[:-1].to_csv(beside, index=False)
+
+
+def folder(profile: str) -> Path:
+    """Return where the ratings of a profile are kept: with the data, since no program can make them again."""
+    return ROOT / "data" / "ratings" / profile
+
+
+def _labels(data: str, roles: tuple[str, ...], notes: int) -> list[Label]:
+    """Choose notes of each instrument that models generate: that of Figures 16-22 first, then evenly over pitch."""
+    chosen = []
+    for role in roles:
+        labels = nsynth.notes_to_generate(data, role)
+        shown = nsynth.FIGURE_NOTES.get(role)
+        first = nsynth.nearest(data, role, *shown) if shown else labels[len(labels) // 2]
+        others = [label for label in labels if label != first]
+        step = len(others) / max(notes - 1, 1)
+        chosen += [first, *(others[int((place + 0.5) * step)] for place in range(min(notes - 1, len(others))))]
+    return chosen
+
+
+def _read(file: Path) -> pd.DataFrame:
+    if not file.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    said = pd.read_csv(file, keep_default_na=False, dtype={"listener": str, "signature": str, "grade": str})
+    if list(said.columns) != COLUMNS or not said.grade.isin(GRADES).all():
+        raise ValueError(f"{file} holds no ratings: its columns are {', '.join(COLUMNS)}, grades {', '.join(GRADES)}")
+    return said
+
+
+def load(records: Records) -> pd.DataFrame:
+    """Read what all listeners said of a profile's models as they are now.
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`, ``score`` (0 to 5), ``reliable`` (whether the listener passes: at most 15 % of the hidden
+        references below "+", as BS.1534-3 asks of assessors) and the columns of `singlib.records.describe`
+        for the rows of models.
+    """
+    parts = [_read(file) for file in sorted(folder(records.profile.name).glob("*.csv"))]
+    said = pd.concat(parts or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+    said["score"] = said.grade.map(SCORES).astype(float)
+    missed = said[said.cell == REFERENCE].groupby("listener").score.agg(lambda score: (score < SCORES["+"]).mean())
+    said["reliable"] = said.listener.map(missed).fillna(1.0) <= RELIABLE
+    about = [describe(cell) | {"now": _signature(records, cell)} for cell in records.grid]
+    said = said.merge(pd.DataFrame(about), on="cell", how="left")
+    return said[said.cell.isin([REFERENCE, ANCHOR]) | (said.signature == said.now)].drop(columns="now")
+
+
+def _signature(records: Records, cell: object) -> str | None:
+    marker = records.folder(cell) / "done.json"
+    return json.loads(marker.read_text())["signature"] if marker.exists() else None
+
+
+def agreement(records: Records) -> pd.DataFrame:
+    """Compare listeners with one another and with the objective grade, note by note.
+
+    Returns
+    -------
+    DataFrame
+        A row for each listener and one for all: ratings, the mean grade of hidden reference and low anchor,
+        whether the listener is reliable, Kendall's tau of the ratings with the objective grade of the same
+        notes; for all of them Krippendorff's alpha (ordinal; 1 agree, 0 chance), with two listeners or more.
+    """
+    said = load(records)
+    notes = ["cell", "role", "pitch", "velocity"]
+    graded = records.quality[[*notes, "grade"]] if len(records.quality) else pd.DataFrame(columns=[*notes, "grade"])
+    said = said.merge(graded.assign(objective=graded.grade.map(SCORES))[[*notes, "objective"]], on=notes, how="left")
+    rows = {name: _row(rows) for name, rows in said.groupby("listener")}
+    table = pd.DataFrame.from_dict(rows | {"all": _row(said)}, orient="index")
+    matrix = said.pivot_table(index="listener", columns=notes, values="score")
+    table["Krippendorff's alpha"] = np.nan
+    if len(matrix) > 1 and said.score.nunique() > 1:
+        table.loc["all", "Krippendorff's alpha"] = krippendorff.alpha(
+            matrix.to_numpy(), level_of_measurement="ordinal", value_domain=range(len(GRADES))
+        )
+    return table
+
+
+def _row(said: pd.DataFrame) -> dict:
+    known = said.dropna(subset="objective")
+    tau = scipy.stats.kendalltau(known.score, known.objective).statistic if len(known) > 1 else np.nan
+    return {
+        "ratings": len(said),
+        REFERENCE: said[said.cell == REFERENCE].score.mean(),
+        ANCHOR: said[said.cell == ANCHOR].score.mean(),
+        "reliable": bool(said.reliable.all()) if len(said) else False,
+        "Kendall's tau with the objective grade": tau,
+    }

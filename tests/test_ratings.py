@@ -1,0 +1,172 @@
+"""The listening test: blind, in a listener's own order, and no rating is lost."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from singlib import ratings, records, tables
+from singlib.listening import ListeningTest
+from singlib.quality import GRADES
+from singlib.ratings import ANCHOR, REFERENCE, Session
+
+
+@pytest.fixture
+def smoke(smoke_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(ratings, "folder", lambda profile: tmp_path / profile)
+    return records.load("smoke")
+
+
+def test_every_model_is_heard_with_reference_and_anchor_in_an_order_of_ones_own(smoke):
+    one, other = (Session(smoke, name).stimuli() for name in ("anna", "ben"))
+    assert one == Session(smoke, "anna").stimuli() != other and set(one) == set(other)
+    trials = [list(group) for _, group in itertools.groupby(one, key=lambda stimulus: stimulus.label)]
+    assert len(trials) == len({stimulus.label for stimulus in one}) == 2, "keys and brass1, a trial each"
+    for trial in trials:
+        assert {REFERENCE, ANCHOR} < {stimulus.cell for stimulus in trial}
+    assert {stimulus.cell for stimulus in one} - {REFERENCE, ANCHOR} == set(smoke.history.cell)
+    more = Session(smoke, "anna", notes=2).stimuli()
+    assert len({stimulus.label for stimulus in more}) == 4
+
+
+def test_sounds_are_as_loud_as_the_note_and_hide_their_names(smoke):
+    session = Session(smoke, "anna")
+    for stimulus in session.stimuli():
+        sound, target = session.sound(stimulus), session.target(stimulus)
+        assert np.mean(sound**2) == pytest.approx(np.mean(target**2), rel=1e-3) or not sound.any()
+    test = ListeningTest(session)
+    for stimulus in session.stimuli():
+        shown = re.sub('base64,[^"]*', "", test.where.value + test.players.value)
+        assert stimulus == test.now
+        assert not any(word in shown for word in (REFERENCE, ANCHOR, *smoke.history.cell.unique(), "STFT", "ReLU"))
+        assert shown.count("<audio") == 2 and shown.count("autoplay=") == 1
+        test.field.value = "3"
+    assert "Done" in test.where.value and not session.left()
+
+
+def test_a_key_is_a_grade_and_can_be_taken_back(smoke):
+    session = Session(smoke, "anna")
+    test = ListeningTest(session)
+    first = test.now
+    test.field.value = "6"
+    assert test.field.value == "" and session.ratings().grade.tolist() == ["++"] and test.now != first
+    test.field.value = "0"
+    assert test.now == first and session.ratings().empty
+    test.field.value = "x"
+    assert "'x' is no grade: type 1 to 6" in test.saved.value and session.ratings().empty
+    test.buttons[1].click()
+    assert session.ratings().grade.tolist() == ["-/o"]
+    said = session.ratings().iloc[0]
+    assert (said.cell, said.signature, said.role, said.pitch) == (first.cell, first.signature, *first.label[:2])
+
+
+RATE = """
+import os, signal, sys
+from pathlib import Path
+from singlib import files, ratings, records
+from singlib.listening import ListeningTest
+ratings.folder = lambda profile: Path(sys.argv[1]) / profile
+left, blow = int(sys.argv[2]), sys.argv[3]
+test = ListeningTest(ratings.Session(records.load("smoke"), "anna"))
+for number in range(left):
+    test.field.value = str(1 + number % 6)
+if blow == "while writing":
+    files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    test.field.value = "1"
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("blow", ["between two", "while writing"])
+def test_ten_ratings_and_a_crash_are_ten_ratings(smoke, tmp_path, blow):
+    """The rating that is being written when the machine dies is asked for again; the others are kept."""
+    killed = subprocess.run([sys.executable, "-c", RATE, tmp_path, "4", blow], env=os.environ)
+    assert killed.returncode == -9
+    session = Session(smoke, "anna")
+    assert len(session.ratings()) == 4 and len(session.left()) == len(session.stimuli()) - 4
+    test = ListeningTest(session)
+    assert test.now == session.stimuli()[4], "goes on where it was"
+    for _ in range(6):
+        test.field.value = "2"
+    said = session.ratings()
+    assert len(said) == 10 and not said.duplicated(["cell", "role", "pitch", "velocity"]).any()
+    assert said.grade.tolist() == ["-", "-/o", "o", "o/+"] + ["-/o"] * 6
+
+
+def test_two_windows_of_a_listener_lose_nothing(smoke):
+    one, other = (ListeningTest(Session(smoke, "anna")) for _ in range(2))
+    one.field.value = "1"
+    other.field.value = "2"
+    one.field.value = "3"
+    assert sorted(Session(smoke, "anna").ratings().grade) == sorted(["-", "-/o", "o"])
+
+
+def test_without_ratings_there_is_no_agreement_and_no_row_in_table_3(smoke):
+    table = ratings.agreement(smoke)
+    assert table.index.tolist() == ["all"] and table.loc["all", "ratings"] == 0 and not table.loc["all", "reliable"]
+    assert set(tables.table_3(smoke).index.get_level_values("grade")) == {"paper", "published", "corrected"}
+
+
+def listen(smoke, name, grade_of):
+    session = Session(smoke, name)
+    for stimulus in session.stimuli():
+        session.rate(stimulus, grade_of(stimulus), 1.0)
+
+
+def honest(stimulus):
+    return {REFERENCE: "++", ANCHOR: "-"}.get(stimulus.cell, "o" if "STFT" in stimulus.cell else "-/o")
+
+
+def test_table_3_and_agreement_come_from_the_ratings(smoke):
+    listen(smoke, "anna", honest)
+    alone = ratings.agreement(smoke)
+    assert np.isnan(alone.loc["all", "Krippendorff's alpha"])
+    listen(smoke, "ben", honest)
+    table = ratings.agreement(smoke)
+    assert table.loc["all", "Krippendorff's alpha"] == pytest.approx(1)
+    assert table.loc["anna", REFERENCE] == 5 and table.loc["anna", ANCHOR] == 0 and table.reliable.all()
+    shown = tables.table_3(smoke)
+    assert shown.loc[("keys", "published, listeners"), "STFT/ReLU"] == "o"
+    assert shown.loc[("keys", "published, listeners"), "CQT/ReLU"] == "-/o"
+    assert shown.loc[("keys", "corrected, listeners"), "CQT/ELU"] == "-/o"
+    assert tables.taus(smoke).loc["published, listeners", "entries (STFT)"] == 3
+
+    listen(smoke, "carl", lambda stimulus: "-" if stimulus.cell == REFERENCE else "++")
+    table = ratings.agreement(smoke)
+    assert not table.loc["carl", "reliable"] and table.loc["anna", "reliable"]
+    assert table.loc["all", "Krippendorff's alpha"] < 0.5
+    assert tables.table_3(smoke).loc[("keys", "published, listeners"), "STFT/ReLU"] == "o", "who fails does not count"
+
+
+def test_ratings_of_a_model_trained_anew_do_not_count(smoke, monkeypatch):
+    listen(smoke, "anna", honest)
+    monkeypatch.setattr(ratings, "_signature", lambda records, cell: "another")
+    said = ratings.load(smoke)
+    assert set(said.cell) == {REFERENCE, ANCHOR}
+
+
+def test_bad_input_is_named(smoke, tmp_path):
+    with pytest.raises(ValueError, match=r"listener '\.\./anna' cannot name a file"):
+        Session(smoke, "../anna")
+    session = Session(smoke, "anna")
+    with pytest.raises(ValueError, match=r"unknown grade '\?'; choose one of -, -/o, o, o/\+, \+, \+\+"):
+        session.rate(session.stimuli()[0], "?", 1.0)
+    session.file.parent.mkdir(parents=True)
+    pd.DataFrame({"grade": ["good"]}).to_csv(session.file)
+    with pytest.raises(ValueError, match=r"anna\.csv holds no ratings: its columns are at, listener"):
+        Session(smoke, "anna")
+    with pytest.raises(ValueError, match="no model of profile quick is finished: train with `singlib run"):
+        Session(records.load("quick"), "anna")
+
+
+def test_grades_survive_the_csv(smoke):
+    """A "-" alone must not come back as a missing value or a number."""
+    session = Session(smoke, "007")
+    for stimulus, grade in zip(session.stimuli(), GRADES, strict=False):
+        session.rate(stimulus, grade, 1.0)
+    assert session.ratings().grade.tolist() == list(GRADES) and set(session.ratings().listener) == {"007"}
