@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 from IPython.display import Markdown, display
+from scipy.stats import kendalltau
 
-from . import nsynth
+from . import nsynth, ratings
 from .figures import STAMP, output_folder
 from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, cells
-from .quality import GRADES
+from .quality import SCORES, model_grade
 from .records import Records
 
 CAPTIONS = {
@@ -29,6 +30,7 @@ PAPER_GRADES = {
     "brass1-3": ("++", "++", "-", "-", "-", "-"),
     "brass1-5": ("++", "+", "-", "-", "-", "-"),
 }
+NOT_CALCULATED = "not calculated"
 _COLUMNS = [(loss, activation) for loss in ("STFT", "CQT", "MFC") for activation in PAPER_ACTIVATIONS]
 
 
@@ -132,49 +134,85 @@ def _samples(data: str, count: int, missing: list[str]) -> int | str:
     return count
 
 
-def table_3(records: Records) -> pd.DataFrame:
-    """Grade every entry: the median grade over the notes of its models.
+def perceived(records: Records) -> pd.DataFrame:
+    """List who gave which entry of Table 3 which grade.
 
     Returns
     -------
     DataFrame
-        For each instrument set three rows: the authors' ears, ours as published, ours corrected.
-        Entries that were never calculated are "–", those without finished records "missing".
+        A row for each instrument set, training loss, activation and source ("paper": the authors' ears;
+        "published" and "corrected": `singlib.quality`; with ", listeners": `singlib.ratings`, where there are
+        any): ``grade``, with the 95 % interval over notes or ratings, as "o/+ [o, +]"; or "not calculated", "missing".
     """
+    said = ratings.load(records)
+    said = said[said.reliable]
     rows = []
     for instruments, grades in PAPER_GRADES.items():
-        paper = dict(zip(_COLUMNS, grades, strict=True))
-        for which in ("paper", "published", "corrected"):
-            row: dict[str, str] = {"instr.": instruments, "grade": which}
-            for loss, activation in _COLUMNS:
-                kind = [
-                    c.name
-                    for c in records.grid
-                    if (c.instruments, c.loss, c.activation) == (instruments, loss, activation)
-                    and (c.published if which == "published" else c.gradient == "flow")
-                ]
-                column = f"{loss}/{activation}"
-                row[column] = paper[loss, activation] if which == "paper" else median_grade(records, kind)
-            rows.append(row)
-    return pd.DataFrame(rows).set_index(["instr.", "grade"])
+        for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
+            entry = {"instruments": instruments, "loss": loss, "activation": activation}
+            rows.append(entry | {"source": "paper", "grade": paper})
+            kind = [c for c in records.grid if (c.instruments, c.loss, c.activation) == (instruments, loss, activation)]
+            chosen = {
+                "published": [cell.name for cell in kind if cell.published],
+                "corrected": [cell.name for cell in kind if cell.gradient == "flow"],
+            }
+            for source, names in chosen.items():
+                rows.append(entry | {"source": source, "grade": _grade(records.quality, names)})
+                if len(said):
+                    rows.append(entry | {"source": f"{source}, listeners", "grade": _grade(said, names)})
+    return pd.DataFrame(rows)
 
 
-def median_grade(records: Records, names: list[str]) -> str:
-    """Return the median grade of the notes of some models; "–" for none planned, "missing" for none done."""
+def _grade(graded: pd.DataFrame, names: list[str]) -> str:
     if not names:
-        return "–"
-    quality = records.quality
-    grades = quality.grade[quality.cell.isin(names)] if len(quality) else ()
-    if not len(grades):
-        return "missing"
-    places = sorted(GRADES.index(grade) for grade in grades)
-    return GRADES[places[(len(places) - 1) // 2]]
+        return NOT_CALCULATED
+    grades = graded.grade[graded.cell.isin(names)] if len(graded) else ()
+    return str(model_grade(list(grades))) if len(grades) else "missing"
+
+
+def table_3(records: Records) -> pd.DataFrame:
+    """Grade every entry: the authors' ears, ours as published and corrected, and listeners' where there are any.
+
+    Returns
+    -------
+    DataFrame
+        A row for each instrument set and source, see `perceived`.
+    """
+    tidy = perceived(records)
+    tidy["entry"] = tidy.loss + "/" + tidy.activation
+    table = tidy.pivot(index=["instruments", "source"], columns="entry", values="grade")
+    table = table.reindex(
+        index=pd.MultiIndex.from_product([PAPER_GRADES, tidy.source.unique()], names=["instr.", "grade"]),
+        columns=["/".join(column) for column in _COLUMNS],
+    )
+    return table.rename_axis(columns=None)
+
+
+def taus(records: Records) -> pd.DataFrame:
+    """Compare grades with the paper's: Kendall's tau-b (1: the same order, 0: none) over the entries both have.
+
+    Over all entries, and over the 14 STFT entries alone: the paper grades nearly all others "-", so over
+    all of them it is enough to tell STFT from the rest. Entries that were never calculated are left out.
+    """
+    tidy = perceived(records).pivot(index=["instruments", "loss", "activation"], columns="source", values="grade")
+    tidy = tidy[tidy.published != NOT_CALCULATED].map(lambda grade: SCORES.get(grade.split(" ")[0]))
+    rows = {}
+    for source in tidy.columns.drop("paper"):
+        row: dict[str, object] = {}
+        for which, part in (("all", tidy), ("STFT", tidy.xs("STFT", level="loss"))):
+            both = part[["paper", source]].dropna()
+            row[f"entries ({which})"] = len(both)
+            row[f"tau ({which})"] = kendalltau(both.paper, both[source]).statistic if len(both) > 1 else float("nan")
+        rows[source] = row
+    return pd.DataFrame.from_dict(rows, orient="index").round(2).rename_axis("grade")
 
 
 def show(number: int, records: Records) -> None:
     """Save a table as CSV and Markdown under ``figures/<profile>/`` and display it with its caption."""
     frame = (table_1, table_2, table_3)[number - 1](records)
     text = f"**Table {number}.** {CAPTIONS[number]}.\n\n{frame.reset_index().to_markdown(index=False)}\n"
+    if number == 3:
+        text += f"\nKendall's tau with the paper's grades.\n\n{taus(records).reset_index().to_markdown(index=False)}\n"
     if not records.profile.evidence:
         text += f"\n*{records.profile.name}: {STAMP}*\n"
     path = output_folder(records.profile) / f"table{number}"

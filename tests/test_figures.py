@@ -135,7 +135,7 @@ def test_table_3_shows_missing_and_never_calculated_entries():
     some = made_up("quick", lambda cell: cell.instruments != "voice")
     table = tables.table_3(some)
     assert set(table.loc[("voice", "published")]) == {"missing"}
-    assert table.loc[("brass1", "published"), "CQT/ReLU"] == "–"
+    assert table.loc[("brass1", "published"), "CQT/ReLU"] == "not calculated"
     assert table.loc[("brass1", "corrected"), "CQT/ReLU"] == "-"
     assert table.loc[("keys", "published"), "STFT/ELU"] == "++"
     assert table.loc[("k+m+v", "paper"), "STFT/ReLU"] == "++"
