@@ -124,7 +124,7 @@ class Trainer:
         Means over the six layers of encoder and decoder. ELU is said to keep activations near zero mean
         (D.-A. Clevert et al., 2015), and so to train faster.
         """
-        layers = [layer for part in (self.autoencoder.encoder, self.autoencoder.decoder) for layer in part[1:6:2]]
+        layers = [layer for part in (self.autoencoder.encoder, self.autoencoder.decoder) for layer in list(part)[1:6:2]]
         seen: list[Tensor] = []
         hooks = [layer.register_forward_hook(lambda _layer, _in, out: seen.append(out)) for layer in layers]
         self.autoencoder(models.pad(self.waveforms[: self.profile.batch]))
