@@ -12,9 +12,9 @@ from tqdm.auto import tqdm
 
 from . import nsynth, quality
 from .controls import controls
-from .figures import spectrogram
 from .nsynth import SAMPLE_RATE, SAMPLES, TABLE2, Label, read_waveform
 from .quality import GRADES
+from .spectrograms import spectrogram
 
 # What is drawn of the measures, and the thresholds that stand in it.
 SHOWN = {
@@ -64,7 +64,7 @@ def grades(assayed: pd.DataFrame) -> pd.DataFrame:
 def measures(assayed: pd.DataFrame) -> pd.DataFrame:
     """Tabulate measures and grade of every control of one note, from `assay`."""
     table = assayed.set_index("control").drop(columns=["role", "pitch", "velocity"])
-    table["brighter"] = table.brightness - table.target_brightness
+    table["brighter"] = (table.brightness - table.target_brightness).where(table.brightness > 0, 0)
     shown = ["pitch_heard", "chroma_heard", "modulation", "follows", "onset", "decay", "release", "noise", "brighter"]
     return table[shown].round(1).join(table.distance.round(3)).join(table.grade)
 
