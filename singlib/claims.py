@@ -1,0 +1,268 @@
+"""Every claim put to the test: what section 3.1 says of the curves, 3.2 of the sounds, 4 of both, and what we add.
+
+`CLAIMS` lists them, `check` tests them on the records of a profile. The curves are those of
+`singlib.statements`, our own experiments those of `singlib.experiment`; statistics and verdicts are
+explained in `singlib.effects`. Sounds are judged by the grades of `singlib.quality`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+
+from .effects import (
+    VERDICTS,
+    Claim,
+    Effect,
+    Untestable,
+    chosen,
+    claims_of,
+    curves,
+    decide,
+    end,
+    judge,
+    over_notes,
+    pairs,
+    rank_correlation,
+    scores,
+)
+from .experiment import EXPERIMENTS
+from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS
+from .quality import BRIGHTNESS, HEARD, SCORES, velocity_heard
+from .records import Records
+from .statements import CURVES, STFT
+
+__all__ = ["CLAIMS", "VERDICTS", "Claim", "Effect", "Untestable", "check"]
+
+LOW = 0.5  # a mean grade from here on is nearer to "-/o", the medium category, than to "-"
+HIGH = 2.5  # nearer to "o/+" than to "o": the high category
+HEARABLE = BRIGHTNESS / 5  # octaves: a fifth of what velocity does to the brightness of real brass
+FIRST_SET = ("keys", "mallet", "voice", "k+m+v")
+SEVERAL_BRASS = ("brass1-3", "brass1-5")
+
+
+def low_as_published(records: Records) -> Effect:
+    """Measure the best mean grade of any model without its gradient."""
+    return judge(scores(records, gradient="cut", published=True), "grades", below=LOW, statistic=np.max, of="model")
+
+
+def relu_sounds_better(records: Records) -> Effect:
+    """Measure by how many grades the STFT/ReLU models of the first set sound better than STFT/ELU."""
+    relu, elu = pairs(scores(records, **STFT | {"instruments": FIRST_SET}), "activation", "ReLU", "ELU")
+    return judge(relu - elu, "grades", above=0)
+
+
+def share(records: Records, activation: str, test: Callable[[pd.DataFrame], pd.Series]) -> Effect:
+    """Measure the share of the notes of a model of the first set that pass a test."""
+    notes = chosen(records.quality, **STFT | {"instruments": FIRST_SET, "activation": activation})
+    return judge(100 * test(notes).groupby(notes.cell).mean(), "% of the notes", above=50, of="model")
+
+
+def medium(notes: pd.DataFrame) -> pd.Series:
+    """Tell which notes are of medium quality: modulated noise."""
+    return notes.grade.isin(("-/o", "o"))
+
+
+def high(notes: pd.DataFrame) -> pd.Series:
+    """Tell which notes are of high quality."""
+    return notes.grade.isin(("o/+", "+", "++"))
+
+
+def right_pitch(notes: pd.DataFrame) -> pd.Series:
+    """Tell in which notes the pitch of the label is heard."""
+    return notes.pitch_heard >= HEARD
+
+
+def velocity_on_keys(records: Records) -> Effect:
+    """Measure how much brighter the notes of the keys STFT/ReLU models get with velocity; interval over notes."""
+    notes = chosen(records.quality, **STFT | {"instruments": "keys", "activation": "ReLU"})
+    told = velocity_heard(notes)
+    if told.empty:
+        raise Untestable("too few notes to tell pitch and velocity apart")
+    row = told.iloc[0]
+    return decide(row.generated, (row.lowest, row.highest), notes.cell.nunique(), "octaves", below=HEARABLE)
+
+
+def velocity_on_brass(records: Records) -> Effect:
+    """Measure how much brighter the notes of several brass instruments get with velocity; interval over instruments."""
+    notes = chosen(records.quality, **STFT | {"instruments": SEVERAL_BRASS})
+    told = velocity_heard(notes)
+    if told.empty:
+        raise Untestable("too few notes to tell pitch and velocity apart")
+    effect = judge(told.generated, "octaves", above=HEARABLE, of="instrument")
+    return replace(effect, models=notes.cell.nunique())
+
+
+def brass1_elu_low(records: Records) -> Effect:
+    """Measure the mean grade of brass1/ELU."""
+    return over_notes(note_scores(records, "brass1", "ELU"), "grades", below=LOW, of="model")
+
+
+def several_brass_high(records: Records) -> Effect:
+    """Measure the mean grade of the models of three and of five brass instruments."""
+    return judge(scores(records, **STFT | {"instruments": SEVERAL_BRASS}), "grades", above=HIGH, of="model")
+
+
+def several_sound_better(records: Records) -> Effect:
+    """Measure by how many grades models of several instruments do better on an instrument than its own model."""
+    notes = chosen(records.quality, **STFT)
+    heard = notes.grade.map(SCORES).groupby([notes.activation, notes.instruments, notes.role]).mean()
+    gains = []
+    for activation in PAPER_ACTIVATIONS:
+        for several in ("k+m+v", *SEVERAL_BRASS):
+            roles = [(activation, several, role) for role in INSTRUMENT_SETS[several]]
+            alone = [(activation, role, role) for _, _, role in roles]
+            both = [pair for pair in zip(roles, alone, strict=True) if set(pair) <= set(heard.index)]
+            gains += [np.mean([heard[one] - heard[other] for one, other in both])] if both else []
+    return judge(gains, "grades", above=0)
+
+
+def note_scores(records: Records, instruments: str, activation: str) -> pd.Series:
+    """Return the grade of each note of an STFT model, from 0 to 5."""
+    notes = chosen(records.quality, **STFT | {"instruments": instruments, "activation": activation})
+    return notes.grade.map(SCORES).groupby([notes.role, notes.pitch, notes.velocity]).mean()
+
+
+def elu_worse_with_five(records: Records) -> Effect:
+    """Measure by how many grades brass1-3/ELU is better than brass1-5/ELU, on the notes that both play."""
+    three, five = (note_scores(records, instruments, "ELU") for instruments in SEVERAL_BRASS)
+    return over_notes((three - five).dropna(), "grades", above=0)
+
+
+def relu_with_five_best(records: Records) -> Effect:
+    """Measure by how many grades brass1-5/ReLU is ahead of its strongest rival, on the notes that both play."""
+    best = note_scores(records, "brass1-5", "ReLU")
+    rivals = [(name, activation) for name in ("brass1", *SEVERAL_BRASS) for activation in PAPER_ACTIVATIONS]
+    ahead = [(best - note_scores(records, *rival)).dropna() for rival in rivals if rival != ("brass1-5", "ReLU")]
+    return over_notes(min(ahead, key=pd.Series.mean), "grades", above=0)
+
+
+def lstm_and_grade(records: Records, rather_than: str | None = None) -> Effect:
+    """Correlate the STFT loss at the end of the LSTM stage with the grade, over the models that were trained.
+
+    Those whose gradient was cut are left out: they are bad in every stage, whichever matters. With
+    `rather_than`, the same correlation of another stage is set against it.
+    """
+    trained = {"gradient": "flow", "activation": PAPER_ACTIVATIONS}
+    lstm, other = (
+        end(curves(records, stage, spectrum="STFT", **trained)) if stage else None for stage in ("lstm", rather_than)
+    )
+    found = rank_correlation(lstm, scores(records, **trained), other)
+    return decide(*found, "rank correlation", below=0)
+
+
+def never(records: Records, why: str) -> Effect:
+    """Say why no records of this grid can test a claim."""
+    raise Untestable(why)
+
+
+def selu_sounds_better(records: Records) -> Effect:
+    """Measure by how many grades SELU models sound better than ReLU models; the grid has none."""
+    heard = scores(records, training_loss="STFT", activation=("ReLU", "SELU"))
+    selu, relu = pairs(heard, "activation", "SELU", "ReLU")
+    return judge(selu - relu, "grades", above=0)
+
+
+# fmt: off
+SOUNDS = claims_of(
+    ("published-low", "3.2", "As published, all MFC and CQT models sound low: static and tonal noise.",
+     f"Mean grade of the best of these models; under {LOW:g}, nearest to \"-\".",
+     low_as_published),
+    ("relu-sounds-better", "3.2, Table 3", "STFT/ReLU sounds better than STFT/ELU (keys, mallet, voice and all three).",
+     "Mean grade of ReLU less that of ELU; more than 0.",
+     relu_sounds_better),
+    ("elu-medium", "3.2", "Most notes of STFT/ELU are of medium quality.",
+     "Share of a model's notes graded -/o or o; over half.",
+     share, "ELU", medium),
+    ("relu-high", "3.2", "Most notes of STFT/ReLU are of high quality.",
+     "Share of a model's notes graded o/+ or better; over half.",
+     share, "ReLU", high),
+    ("relu-pitch", "3.2", "In most notes of STFT/ReLU the right pitch is heard.",
+     f"Share of a model's notes with {HEARD:.0%} or more of their loudness at the pitch; over half.",
+     share, "ReLU", right_pitch),
+    ("keys-velocity-not-heard", "3.2", "On keys, velocity can hardly be heard.",
+     f"How much brighter STFT/ReLU gets from velocity 25 to 127; under {HEARABLE:g} octaves.",
+     velocity_on_keys),
+    ("brass1-elu-low", "3.2, Fig. 19", "Trained on one brass instrument, ELU sounds low.",
+     f"Mean grade of the notes; under {LOW:g}, nearest to \"-\".",
+     brass1_elu_low),
+    ("brass-several-high", "3.2", "Trained on several brass instruments, ReLU and ELU both sound high.",
+     f"Mean grade of these models; over {HIGH:g}, nearest to \"o/+\" or above.",
+     several_brass_high),
+    ("brass-velocity-heard", "3.2", "On brass, velocity is heard in the strength of the harmonics.",
+     f"How much brighter models of several instruments get from velocity 25 to 127; over {HEARABLE:g} octaves.",
+     velocity_on_brass),
+    ("several-sound-better", "3.2, Table 3", "Models of more instruments sound better than models of one.",
+     "Mean grade on an instrument's notes less that of the instrument's own model (STFT); more than 0.",
+     several_sound_better),
+    ("brass-elu-worse-with-five", "3.2, Fig. 21", "With ELU, five brass instruments sound worse than three.",
+     "Grade of brass1-3/ELU less that of brass1-5/ELU, on the same notes; more than 0.",
+     elu_worse_with_five),
+    ("brass-relu-best-with-five", "3.2, Fig. 22", "With ReLU, five brass instruments sound best of all brass models.",
+     "Grade of brass1-5/ReLU less that of its strongest rival, on the same notes; more than 0.",
+     relu_with_five_best),
+    ("lstm-goes-with-grade", "4", "A lower loss in the LSTM goes with a better sound.",
+     "Spearman's correlation of the LSTM's last STFT loss with the mean grade, over all trained models; below 0.",
+     lstm_and_grade),
+    ("lstm-matters-most", "4", "The LSTM matters most: its loss tells more of the sound than the autoencoder's.",
+     "The same correlation less that of the autoencoder's last STFT loss; below 0.",
+     lstm_and_grade, "autoencoder"),
+    ("unseen-pitches", "2.2", "SING can play pitches that it was not trained on.",
+     "Grades of notes at pitches outside the training grid.",
+     never, "every pitch of the range is trained on, as in the paper"),
+    ("more-data", "4", "With more training data ReLU may lose its advantage over ELU.",
+     "Grades of ReLU less those of ELU, as the number of notes grows.",
+     never, "the grid has no larger set than the paper's, and its sets differ in their instruments too"),
+    ("tuned-to-relu", "4", "The other parts of SING may have been tuned to ReLU.",
+     "Grades of ReLU and ELU models, each at sizes and rates chosen for it.",
+     never, "all models share one size and one learning rate"),
+    ("selu-sounds-better", "4", "SELU may sound better than ReLU.",
+     "Mean grade of STFT/SELU less that of STFT/ReLU; more than 0.",
+     selu_sounds_better),
+)
+# fmt: on
+CLAIMS = (*CURVES, *SOUNDS, *EXPERIMENTS)
+
+
+def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+    """Put claims to the test.
+
+    Parameters
+    ----------
+    records : Records
+        Of one profile; any of its frames may be empty.
+    claims : sequence of Claim
+        All of them by default, the paper's before ours.
+
+    Returns
+    -------
+    DataFrame
+        A row for each claim: ``key``, ``place``, ``statement``, ``effect`` (what is measured), then what came out:
+        ``size`` with its 95 % interval ``lowest`` and ``highest``, ``models``, ``unit``, ``verdict`` (one of
+        `VERDICTS`) and ``reason``. The same records give the same numbers.
+    """
+    rows = []
+    for claim in claims:
+        try:
+            effect = claim.measure(records)
+        except Untestable as why:
+            effect = Effect(np.nan, np.nan, np.nan, 0, "", "cannot be tested", str(why))
+        said = {name: getattr(claim, name) for name in ("key", "place", "statement", "effect")}
+        rows.append(said | asdict(effect))
+    columns = [
+        "key",
+        "place",
+        "statement",
+        "effect",
+        "size",
+        "lowest",
+        "highest",
+        "models",
+        "unit",
+        "verdict",
+        "reason",
+    ]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,470 @@
+"""Each claim on made-up records where it is plainly true, plainly false and undecidable."""
+
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from singlib.claims import CLAIMS, VERDICTS, check
+from singlib.effects import Untestable, almost_all, judge, rank_correlation
+from singlib.grid import ACTIVATIONS, BRASS, INSTRUMENT_SETS, LOSSES, PROFILES, Cell, cells
+from singlib.quality import GRADES
+from singlib.records import Records, describe
+
+T = np.arange(51)
+BY_KEY = {claim.key: claim for claim in CLAIMS}
+NEVER = {"unseen-pitches", "more-data", "tuned-to-relu"}
+
+
+def models(instruments="keys", losses="STFT", gradient="flow", seeds=10, activations=("ReLU", "ELU"), alphas=(1.0,)):
+    """List cells; unlike the grid's, those on other instruments than keys may have several seeds."""
+    return [
+        Cell(one, activation, loss, "flow" if loss == "STFT" else gradient, seed, alpha)
+        for one in instruments.split()
+        for activation in activations
+        for loss in losses.split()
+        for alpha in alphas
+        for seed in range(seeds)
+    ]
+
+
+def draw(cell, size=None):
+    """Draw normal numbers that are the same for the same cell."""
+    return np.random.default_rng(zlib.crc32(cell.name.encode())).normal(size=size)
+
+
+def side(cell):
+    """Return 1 or -1: models of a kind lie on both sides of a bar, evenly."""
+    return 1 if (cell.seed + (cell.activation == "ELU")) % 2 else -1
+
+
+def curves(of, loss, stages=("autoencoder",), spectra=LOSSES, epochs=50):
+    """Make histories: `loss` takes cell, spectrum and the epochs from 0, and returns the loss of each."""
+    parts = []
+    for cell in of:
+        for stage in stages:
+            for spectrum in spectra:
+                columns = {"stage": stage, "epoch": T[: epochs + 1], "spectrum": spectrum}
+                role = "train" if spectrum == cell.loss and stage != "lstm" else "side"
+                values = loss(cell, spectrum, T.astype(float))[: epochs + 1]
+                parts.append(pd.DataFrame(columns | {"role": role, "loss": values} | describe(cell)))
+    return Records(PROFILES["recorded"], pd.concat(parts), pd.DataFrame(), [])
+
+
+def notes(of, note, pitches=range(40, 64, 4)):
+    """Make notes: `note` takes cell, role, pitch, velocity and a random number, and returns a score or columns."""
+    rows = []
+    for cell in of:
+        chance = iter(draw(cell, 5 * 5 * len(pitches)))
+        for role in cell.roles:
+            for pitch in pitches:
+                for velocity in (25, 50, 75, 100, 127):
+                    found = note(cell, role, pitch, velocity, next(chance))
+                    found = found if isinstance(found, dict) else {"grade": GRADES[round(min(max(found, 0), 5))]}
+                    label = {"role": role, "pitch": pitch, "velocity": velocity, "grade": "o", "pitch_heard": 0.0}
+                    rows.append(label | {"target_brightness": 0.0} | found | describe(cell))
+    return Records(PROFILES["recorded"], pd.DataFrame(), pd.DataFrame(rows), [])
+
+
+def about(of, fact):
+    """Make facts of cells: `fact` takes a cell and returns columns."""
+    rows = [{"device": "cpu"} | fact(cell) | describe(cell) for cell in of]
+    return Records(PROFILES["recorded"], pd.DataFrame(), pd.DataFrame(), [], pd.DataFrame(rows))
+
+
+def by(relu, elu):
+    """Return a loss of its own for each activation, in every spectrum."""
+    return lambda cell, spectrum, t: np.broadcast_to(relu(cell, t) if cell.activation == "ReLU" else elu(cell, t), 51)
+
+
+def level(value, spread=0.0):
+    """Return a flat curve; models differ by `spread`."""
+    return lambda cell, t: value * (1 + spread * side(cell)) + 0 * t
+
+
+def ramp(change, spread=0.0):
+    """Return a curve that ends (the mean of epochs 46 to 50) by a part of the first epoch above or below it."""
+    return lambda cell, t: 1 + (change + spread * side(cell)) * np.clip((t - 1) / 45, 0, 1)
+
+
+def mixed(one, other, many=5):
+    """Return a curve that the first `many` seeds take from `one`, the rest from `other`."""
+    return lambda cell, t: (one if cell.seed < many else other)(cell, t)
+
+
+def kink(epoch, before=0.002, after=0.04):
+    """Return a curve that falls slowly until an epoch, then fast."""
+    return lambda cell, t: np.exp(-before * t - after * np.clip(t - epoch, 0, None))
+
+
+def rough(amount):
+    """Return a curve that jumps from epoch to epoch."""
+    return lambda cell, t: np.exp(-t / 50 + amount * draw(cell, 51))
+
+
+def saved(value, spread=0.0):
+    """Return a curve that halves fast and whose level is `value` from the start."""
+    return lambda cell, t: value * (1 + spread * side(cell)) * (0.5 + 0.5 * np.exp(-t / 5))
+
+
+def first_of(elu):
+    """Return Figures 1-3: STFT/ELU is `elu` times the others."""
+    return lambda cell, spectrum, t: elu(cell, t) if (cell.loss, cell.activation) == ("STFT", "ELU") else 1 + 0 * t
+
+
+def join(tau):
+    """Return a start at five times the others' loss that decays with a time constant of `tau` epochs."""
+    return lambda cell, t: 1 + 4 * np.exp(-t / tau)
+
+
+def of_loss(other, stft=None):
+    """Return a curve for the corrected models, and another one for STFT."""
+    return lambda cell, spectrum, t: ((stft or level(1.0)) if cell.loss == "STFT" else other)(cell, t)
+
+
+def of_alpha(ten):
+    """Return a curve for a = 10; that of a = 1 ends at 1."""
+    return lambda cell, spectrum, t: (ten if cell.elu_alpha == 10 else level(1.0))(cell, t)
+
+
+def moving(cell, spectrum, t):
+    return np.exp(-t / 20)
+
+
+def alone_moving(cell, spectrum, t):
+    return np.exp(-t / 20 * (cell.seed == 0 and cell.name.startswith("keys-ReLU-MFC")))
+
+
+def flat(cell, spectrum, t):
+    return 1 + 1e-7 * draw(cell, 51)
+
+
+# What makes each claim plainly true, plainly false and undecidable: cells, maker, its arguments, then the three.
+PUBLISHED = models(losses="MFC CQT", gradient="cut")
+FIRST = models(losses="STFT MFC CQT", gradient="cut")
+STFT = models()
+SPEED = by(saved(1.0, 0.2), saved(1.0, 0.2))
+AE, LSTM, TUNING = ({"stages": (stage,), "spectra": ("STFT",)} for stage in ("autoencoder", "lstm", "fine-tuning"))
+CURVES = {
+    "published-autoencoder-constant": (PUBLISHED, {}, flat, moving, alone_moving),
+    "published-fine-tuning-constant": (PUBLISHED, {"stages": ("fine-tuning",)}, flat, moving, alone_moving),
+    "elu-starts-higher": (FIRST, {}, *map(first_of, (level(2.0), level(0.5), level(1.0, 0.2)))),
+    "elu-joins": (FIRST, {}, *map(first_of, (join(1.0), join(20), mixed(join(1.0), join(2.0))))),
+    "elu-plateau": (STFT, AE, *(by(kink(25), x) for x in (kink(25), kink(0), mixed(kink(25), kink(0))))),
+    "relu-plateau": (STFT, AE, *(by(x, kink(0)) for x in (kink(25), kink(0), mixed(kink(25), kink(0))))),
+    "elu-second-descent": (STFT, AE, *(by(level(1), x) for x in (kink(25), kink(40), mixed(kink(25), kink(38))))),
+    "elu-steadier": (STFT, AE, *(by(rough(a), rough(b)) for a, b in ((0.05, 0.01), (0.01, 0.05), (0.03, 0.03)))),
+    "relu-beneath": (
+        STFT,
+        AE,
+        *(by(level(1), x) for x in (level(2), level(0.5), mixed(level(2), kink(3, 0, 9), 9))),
+    ),
+    "lstm-starts-alike": (
+        STFT,
+        LSTM,
+        *(by(level(1), x) for x in (level(1.01), level(2), mixed(level(1), level(1.2)))),
+    ),
+    "lstm-elu-constant": (STFT, LSTM, *(by(ramp(0), x) for x in (ramp(0.01), ramp(0.5), mixed(ramp(0), ramp(-0.1))))),
+    "lstm-relu-falls": (STFT, LSTM, *(by(x, ramp(0)) for x in (ramp(-0.3), ramp(0.1), ramp(-0.05, 0.1)))),
+    "fine-tuning-elu-starts-lower": (
+        STFT,
+        TUNING,
+        *(by(level(1), x) for x in (level(0.5), level(2.0), level(1.0, 0.2))),
+    ),
+    "fine-tuning-elu-constant": (
+        STFT,
+        TUNING,
+        *(by(ramp(0), x) for x in (ramp(0.01), ramp(-0.5), mixed(ramp(0), ramp(-0.1)))),
+    ),
+    "fine-tuning-relu-rises": (STFT, TUNING, *(by(x, ramp(0)) for x in (ramp(0.3), ramp(-0.3), ramp(0, 0.1)))),
+    "mfc-trains": (models(losses="MFC"), {}, *map(of_loss, (ramp(-0.5), level(1.0), ramp(-0.05, 0.1)))),
+    "cqt-trains": (models(losses="CQT"), {}, *map(of_loss, (ramp(-0.5), level(1.0), ramp(-0.05, 0.1)))),
+    "alpha-10-ends-higher": (
+        models(activations=("ELU",), alphas=(1.0, 10.0)),
+        AE,
+        *map(of_alpha, (level(3.0), level(0.5), level(1.0, 0.2))),
+    ),
+    "elu-fewer-epochs": (STFT, AE, by(kink(25), saved(0.1)), by(saved(0.1), kink(25)), SPEED),
+}
+for loss in ("MFC", "CQT"):
+    CURVES[f"{loss.lower()}-lowers-stft-faster"] = (
+        models(losses=f"STFT {loss}"),
+        AE,
+        *map(of_loss, (level(0.5), level(2.0), level(1.0, 0.2))),
+    )
+    CURVES[f"stft-moves-{loss.lower()}"] = (STFT, {}, *(by(x, x) for x in (ramp(-0.5), ramp(0.1), ramp(-0.01, 0.1))))
+for key, won in (("elu-ends-lower-stft", (10, 3, 8)), ("elu-not-lower-mfc", (3, 10, 8))):
+    CURVES[key] = (STFT, {}, *(by(level(1), mixed(level(0.5), level(2), many)) for many in won))
+for key, stage, instruments, winner in (
+    ("lstm-relu-ends-lower", LSTM, "keys", "ReLU"),
+    ("three-autoencoder", AE, "k+m+v", "ELU"),
+    ("three-lstm", LSTM, "k+m+v", "ReLU"),
+    ("three-fine-tuning", TUNING, "k+m+v", "ELU"),
+    ("brass-autoencoder", AE, "brass1-3 brass1-5", "ELU"),
+    ("brass1-autoencoder", AE, "brass1", "ReLU"),
+    ("brass-lstm", LSTM, "brass1 brass1-3 brass1-5", "ReLU"),
+    ("brass-fine-tuning", TUNING, "brass1 brass1-3 brass1-5", "ELU"),
+):
+    made = [by(level(1), x) for x in (level(0.5), level(2.0), level(1.0, 0.2))]
+    CURVES[key] = (models(instruments), stage, *(made if winner == "ELU" else [made[1], made[0], made[2]]))
+
+
+def graded(better):
+    """Grade the kind of cell that `better` picks well (True), badly (False) or as the others (None)."""
+    return [
+        lambda cell, role, pitch, velocity, chance, good=good: (
+            3 + 0.3 * chance if not better(cell) else {True: 5, False: 0}.get(good, 3 + 2 * side(cell))
+        )
+        for good in (True, False, None)
+    ]
+
+
+def always(*scores):
+    """Give all notes one score."""
+    return [lambda cell, *_, one=one: one for one in scores]
+
+
+def brighter(by_velocity, spread=0.0, chancy=0.05):
+    """Let notes get brighter with velocity by so many octaves, on one brass instrument more than on the next."""
+
+    def note(cell, role, pitch, velocity, chance):
+        rise = by_velocity + (spread * (BRASS.index(role) - 1) if role in BRASS else 0)
+        return {"brightness": 9 + rise * (velocity - 25) / 102 + chancy * chance}
+
+    return note
+
+
+def heard(share):
+    """Let the right pitch be heard in a share of the notes; half of the models in none where it is a half."""
+    return lambda cell, role, pitch, velocity, chance: {
+        "pitch_heard": float(cell.seed % 2 if share == 0.5 else chance < 10 * share - 5)
+    }
+
+
+def ahead(of, step):
+    """Grade one model ahead of the others by a step, or by chance."""
+    return lambda cell, role, pitch, velocity, chance: 3 + step * (cell.name.startswith(of)) + 0.8 * chance
+
+
+FIRST_SET = models("keys mallet voice k+m+v", seeds=4)
+ONE_BRASS = models("brass1 brass1-3 brass1-5", seeds=1)
+ALL_SETS = models(" ".join(INSTRUMENT_SETS), seeds=1)
+KEYS_AND_MORE = models("mallet", losses="STFT MFC CQT", seeds=8)
+SOUNDS = {
+    "published-low": (PUBLISHED, *always(0, 4), lambda cell, *_: 4 * (cell.name.startswith("keys-ELU-MFC-cut-3"))),
+    "relu-sounds-better": (FIRST_SET, *graded(lambda cell: cell.activation == "ReLU")),
+    "elu-medium": (FIRST_SET, *always(2, 4), lambda cell, *_: 2 * (cell.seed % 2)),
+    "relu-high": (FIRST_SET, *always(4, 1), lambda cell, *_: 4 * (cell.seed % 2)),
+    "relu-pitch": (FIRST_SET, *map(heard, (1.0, 0.0, 0.5))),
+    "keys-velocity-not-heard": (models(seeds=3), brighter(0.0), brighter(0.5), brighter(0.1, chancy=0.5)),
+    "brass-velocity-heard": (
+        models("brass1-3", seeds=1),
+        brighter(0.5, 0.02),
+        brighter(-0.5, 0.02),
+        brighter(0.1, 0.3),
+    ),
+    "brass1-elu-low": (ONE_BRASS, *always(0, 3), lambda cell, role, pitch, velocity, chance: float(chance > 0)),
+    "brass-several-high": (ONE_BRASS, *always(4, 1), lambda cell, *_: 4 * (cell.activation == "ReLU")),
+    "several-sound-better": (ALL_SETS, *graded(lambda cell: len(cell.roles) > 1)),
+    "brass-elu-worse-with-five": (ONE_BRASS, *(ahead("brass1-3-ELU", step) for step in (2, -2, 0))),
+    "brass-relu-best-with-five": (ONE_BRASS, *(ahead("brass1-5-ReLU", step) for step in (2, -2, 0))),
+    "mfc-sounds-better": (KEYS_AND_MORE, *graded(lambda cell: cell.loss == "MFC")),
+    "cqt-sounds-better": (KEYS_AND_MORE, *graded(lambda cell: cell.loss == "CQT")),
+    "corrected-relu-sounds-better": (KEYS_AND_MORE, *graded(lambda cell: cell.activation == "ReLU")),
+    "selu-sounds-better": (models(activations=ACTIVATIONS), *graded(lambda cell: cell.activation == "SELU")),
+}
+
+
+def mean_of(elu, spread=0.0):
+    """Let activations of ReLU have a mean of 0.5 deviations, those of ELU another one."""
+    return lambda cell: {
+        "activation_mean": (elu if cell.activation == "ELU" else 0.5) + spread * side(cell),
+        "activation_std": 1.0,
+    }
+
+
+def time_of(elu, spread=0.0):
+    """Let a stage of ReLU take 100 s, that of ELU another time."""
+    return lambda cell: {"seconds_autoencoder": (elu if cell.activation == "ELU" else 100) * (1 + spread * side(cell))}
+
+
+def timed(elu, loss):
+    """Join a time to curves; "elu-less-time" and "elu-costs-more" need both."""
+    return replace(curves(STFT, loss, **AE), about=about(STFT, elu).about)
+
+
+FASTER = by(kink(25), saved(0.1))
+EVEN = by(saved(1.0), saved(1.0))
+
+
+def joined(lstm, autoencoder):
+    """Grade models by a hidden number of theirs, and let the two stages' losses follow it by signs, or not."""
+
+    def loss(sign):
+        return lambda cell, spectrum, t: 2 + (sign * merit(cell) if sign else draw(replace(cell, seed=99 - cell.seed)))
+
+    def merit(cell):
+        return np.tanh(draw(cell))
+
+    of = models("keys mallet", losses="STFT MFC")
+    parts = [
+        curves(of, lambda *of, sign=sign: loss(sign)(*of) + 0 * T, stages=(stage,), spectra=("STFT",), epochs=3).history
+        for stage, sign in (("lstm", lstm), ("autoencoder", autoencoder))
+    ]
+    return replace(notes(of, lambda cell, *_: 2.5 + 2.5 * merit(cell), range(40, 44)), history=pd.concat(parts))
+
+
+WORLDS = {
+    "elu-nearer-zero": [lambda x=x: about(STFT, mean_of(*x)) for x in ((0.1,), (-0.9,), (0.5, 0.2))],
+    "elu-costs-more": [lambda x=x: timed(time_of(*x), EVEN) for x in ((120,), (90,), (100, 0.1))],
+    "elu-less-time": [
+        lambda: timed(time_of(110), FASTER),
+        lambda: timed(time_of(110), EVEN),
+        lambda: timed(time_of(100, 0.3), EVEN),
+    ],
+    "lstm-goes-with-grade": [lambda x=x: joined(*x) for x in ((-1, 0), (1, 0), (0, 0))],
+    "lstm-matters-most": [lambda x=x: joined(*x) for x in ((-1, 0), (0, -1), (0, 0))],
+}
+for key, (of, options, *three) in CURVES.items():
+    WORLDS[key] = [lambda of=of, one=one, options=options: curves(of, one, **options) for one in three]
+for key, (of, *three) in SOUNDS.items():
+    WORLDS[key] = [lambda of=of, one=one: notes(of, one) for one in three]
+
+
+def test_every_claim_is_tested():
+    assert set(WORLDS) | NEVER == set(BY_KEY)
+    assert len(BY_KEY) == len(CLAIMS)
+
+
+@pytest.mark.parametrize("verdict", VERDICTS[:3])
+@pytest.mark.parametrize("key", sorted(BY_KEY.keys() - NEVER))
+def test_a_claim_is_told_true_from_false_from_undecided(key, verdict):
+    found = check(WORLDS[key][VERDICTS.index(verdict)](), [BY_KEY[key]]).iloc[0]
+    assert found.verdict == verdict, found.to_dict()
+    assert found.lowest <= found["size"] <= found.highest
+    assert found.models > 0 and found.unit
+    assert (verdict == "undecided") <= bool(found.reason)
+
+
+def grid_records(profile, epochs=50):
+    """Make records of every cell of a profile, in which all losses fall alike and all notes are alike and dark."""
+    of = cells(profile)
+    stages = ("autoencoder", "lstm", "fine-tuning")
+    falling = curves(of, by(join(5), join(5)), stages, epochs=epochs)
+    facts = mean_of(0.1), time_of(110)
+    known = about(of, lambda cell: facts[0](cell) | facts[1](cell)).about
+    quality = notes(of, lambda *_: {"grade": "o", "brightness": 0.0}, pitches=(40, 50)).quality
+    return Records(PROFILES[profile], falling.history, quality, [], known)
+
+
+@pytest.fixture(scope="module")
+def quick():
+    return grid_records("quick", epochs=8)
+
+
+@pytest.fixture(scope="module")
+def checked(quick):
+    return check(quick).set_index("key")
+
+
+def test_every_claim_is_told_on_a_whole_grid(checked):
+    assert set(checked.verdict) <= set(VERDICTS) and len(checked) == len(CLAIMS)
+    untestable = checked[checked.verdict == "cannot be tested"]
+    short = {"elu-plateau", "relu-plateau", "elu-second-descent", "relu-beneath"}
+    outside = {"selu-sounds-better", "alpha-10-ends-higher"}
+    alike = {"lstm-goes-with-grade", "lstm-matters-most"}
+    silent = {"keys-velocity-not-heard", "brass-velocity-heard"}
+    assert set(untestable.index) == NEVER | short | outside | alike | silent
+    assert untestable["size"].isna().all() and untestable.reason.ne("").all()
+    assert (untestable.models == 0).all()
+
+
+def test_a_plateau_needs_enough_epochs(checked):
+    for key in ("elu-plateau", "relu-plateau", "elu-second-descent", "relu-beneath"):
+        assert checked.reason[key] == "needs 30 epochs, these models ran 8"
+
+
+def test_one_pair_is_reported_without_a_verdict(checked):
+    for key in ("three-autoencoder", "three-lstm", "three-fine-tuning", "brass1-autoencoder"):
+        row = checked.loc[key]
+        assert (row.verdict, row.reason, row.models) == ("undecided", "one pair has no interval", 1)
+        assert np.isfinite(row["size"]) and np.isnan(row.lowest) and np.isnan(row.highest)
+
+
+def test_the_same_records_give_the_same_numbers(quick, checked):
+    again = check(replace(quick, history=quick.history.sample(frac=1, random_state=0))).set_index("key")
+    pd.testing.assert_frame_equal(again, checked)
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_empty_records_test_nothing_and_raise_nothing(quick, columns):
+    frames = [frame[:0] if columns else pd.DataFrame() for frame in (quick.history, quick.quality, quick.about)]
+    found = check(Records(quick.profile, *frames[:2], [], frames[2]))
+    assert set(found.verdict) == {"cannot be tested"} and found.reason.ne("").all()
+
+
+@pytest.mark.parametrize("kept", ["keys-ReLU-STFT-flow-0", "keys-ELU-STFT-flow-0", "mallet-ELU-CQT-cut-0"])
+def test_a_single_model_proves_nothing(quick, kept):
+    frames = [frame[frame.cell == kept] for frame in (quick.history, quick.quality, quick.about)]
+    found = check(Records(quick.profile, *frames[:2], [], frames[2])).set_index("key")
+    assert set(found.verdict) <= {"undecided", "cannot be tested"}
+
+
+def test_facts_that_were_not_kept_are_not_missed(quick):
+    bare = replace(quick, about=quick.about.drop(columns=["activation_mean", "activation_std"]))
+    found = check(bare, [BY_KEY["elu-nearer-zero"]]).iloc[0]
+    assert (found.verdict, found.reason) == ("cannot be tested", "activation_mean is not on record")
+
+
+def test_times_of_different_devices_are_not_compared(quick):
+    known = quick.about.assign(device=np.where(quick.about.activation == "ELU", "cuda", "cpu"))
+    assert check(replace(quick, about=known), [BY_KEY["elu-costs-more"]]).verdict[0] == "cannot be tested"
+
+
+def test_claims_are_whole():
+    for claim in CLAIMS:
+        assert claim.statement.endswith(".") and claim.effect.endswith(".") and claim.place[0].isdigit()
+        assert claim.key == claim.key.lower() and " " not in claim.key
+    ours = [claim.ours for claim in CLAIMS]
+    assert ours == sorted(ours) and 0 < sum(ours) < len(ours), "the paper's claims come before ours"
+
+
+def test_errors_of_a_claim_are_not_taken_for_missing_data(quick):
+    broken = replace(CLAIMS[0], measure=lambda records: records.history["misspelt"])
+    with pytest.raises(KeyError):
+        check(quick, [broken])
+
+
+def test_intervals_are_honest_about_few_values():
+    few, many = judge(np.array([1.0, 2.0]), "grades", above=0), judge(np.linspace(1, 2, 20), "grades", above=0)
+    assert (few.verdict, many.verdict) == ("undecided", "holds"), "two values alone have a wide interval"
+    np.testing.assert_allclose((few.lowest, few.highest), 1.5 + np.array([-1, 1]) * 12.7062 * 0.5, rtol=1e-4)
+    np.testing.assert_allclose((many.lowest, many.highest), (1.36, 1.64), atol=0.03)
+    assert judge(np.full(3, 2.0), "grades", above=2).verdict == "undecided"
+    assert judge(np.array([1.0, np.nan]), "grades", of="model").reason == "one model has no interval"
+    with pytest.raises(Untestable, match="no pair"):
+        judge(np.array([np.nan]), "grades")
+
+
+@pytest.mark.parametrize(("won", "verdict"), [(10, "holds"), (9, "holds"), (8, "undecided"), (7, "does not hold")])
+def test_almost_all_is_nine_of_ten(won, verdict):
+    assert almost_all(pd.Series([True] * won + [False] * (10 - won))).verdict == verdict
+
+
+def test_rank_correlation_is_spearmans():
+    one, other = np.random.default_rng(0).normal(size=(2, 30))
+    size, (low, high), count = rank_correlation(pd.Series(one), pd.Series(one + other))
+    np.testing.assert_allclose(size, scipy.stats.spearmanr(one, one + other).statistic)
+    assert low < size < high and count == 30
+    with pytest.raises(Untestable, match="needs 5 models"):
+        rank_correlation(pd.Series(one[:4]), pd.Series(other[:4]))
+
+
+def test_claims_import_no_torch():
+    code = "import sys; from singlib import claims; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
