@@ -19,7 +19,7 @@ from .spectrograms import spectrogram
 # What is drawn of the measures, and the thresholds that stand in it.
 SHOWN = {
     "modulation": ("modulation (relative to the target's)", (quality.STATIC,)),
-    "pitch_heard": ("share of frames at the label's pitch", (quality.HEARD,)),
+    "pitch_heard": ("share of loudness at the label's pitch", (quality.HEARD,)),
     "noise": ("noise between the partials (dB)", (quality.NOISE, quality.CLEAN)),
     "distance": ("distance to the target", (quality.LIKE,)),
 }
@@ -111,5 +111,6 @@ def thresholds(assayed: pd.DataFrame) -> Figure:
         side.set(xlabel=label, ylabel="")
         sns.despine(ax=side)
     axes[-1].set_xscale("symlog", linthresh=0.001)
+    axes[-1].set_xlim(left=-0.0003)
     plt.close(drawn)
     return drawn

@@ -151,20 +151,22 @@ def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
         if part.velocity.nunique() < 2 or len(part) < 8:
             continue  # four coefficients of pitch, one of velocity: nothing is left to tell
 
-        def rise(picked: np.ndarray, name: str, part: pd.DataFrame = part) -> float:
-            some = part.iloc[picked]
-            pitch = (some.pitch - part.pitch.mean()) / 24
-            design = np.column_stack([(some.velocity - 25) / 102, *(pitch**power for power in range(4))])
-            return np.linalg.lstsq(design, some[name], rcond=None)[0][0]
+        pitch = (part.pitch.to_numpy() - part.pitch.mean()) / 24
+        steps = (part.velocity.to_numpy() - 25) / 102
+        design = np.column_stack([steps, *(pitch**power for power in range(4))])
 
+        def rise(picked: np.ndarray, values: np.ndarray, design: np.ndarray = design) -> float:
+            return np.linalg.lstsq(design[picked], values[picked], rcond=None)[0][0]
+
+        ours, theirs = part.brightness.to_numpy(), part.target_brightness.to_numpy()
         every = np.arange(len(part))
         draw = np.random.default_rng(0).integers(0, len(part), (1000, len(part)))
-        low, high = np.quantile([rise(picked, "brightness") for picked in draw], [0.025, 0.975])
+        low, high = np.quantile([rise(picked, ours) for picked in draw], [0.025, 0.975])
         rows[role] = {
-            "generated": rise(every, "brightness"),
+            "generated": rise(every, ours),
             "lowest": low,
             "highest": high,
-            "target": rise(every, "target_brightness"),
+            "target": rise(every, theirs),
             "heard": bool(low > 0),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
