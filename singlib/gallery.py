@@ -11,8 +11,8 @@ from IPython.display import HTML, Audio
 from matplotlib.figure import Figure
 
 from . import nsynth
-from .figures import spectrogram
 from .nsynth import SAMPLE_RATE, SAMPLES, TABLE2, VELOCITIES, Label
+from .spectrograms import spectrogram
 
 BLACK = (1, 3, 6, 8, 10)  # semitones above C
 LOWEST, HIGHEST = 21, 108  # of a piano

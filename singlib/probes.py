@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from . import models
-from .figures import COLOURS, MARKERS
+from .curves import COLOURS, MARKERS
 from .grid import Cell, Profile
 from .nsynth import SAMPLE_RATE, Notes
 from .spectra import CQT, FRAME, HOP, MFC, SPECTRA, SpectralLoss

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from . import nsynth
-from .figures import COLOURS
+from .curves import COLOURS
 from .nsynth import Label
 from .records import Run
 

@@ -1,5 +1,6 @@
 """Figures and tables: from records alone, nothing missing drawn, the paper's own tables."""
 
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from singlib import figures, tables
+from conftest import run_singlib
+from singlib import figures, parts, records, tables
 from singlib.grid import PROFILES, cells
 from singlib.quality import GRADES
 from singlib.records import Records, describe
@@ -95,23 +97,43 @@ def test_only_small_profiles_carry_the_stamp(quick):
     plt.close("all")
 
 
-def test_report_of_the_smoke_grid(smoke_root):
-    import papermill
+def test_what_is_seen_is_said_from_the_numbers():
+    falling = made_up("quick", lambda cell: cell.instruments == "keys")
+    assert figures.seen(4, falling) == "STFT/ReLU falls by 67% to 0.5."  # means of models 1 and 2, a third is left
+    said = figures.caption(1, falling)
+    assert "As published, STFT/ReLU falls by 67%" in said and "Corrected, " in said and "ends lowest" in said
+    flat = falling.history.assign(loss=falling.history.loss.where(falling.history.gradient == "flow", 3.0))
+    said = figures.seen(1, Records(falling.profile, flat, falling.quality, []))
+    assert "MFC/ReLU, CQT/ReLU, MFC/ELU, CQT/ELU stay constant" in said.split("Corrected")[0]
+    assert "constant" not in said.split("Corrected")[1]
+    assert figures.seen(1, made_up("quick", lambda cell: False)) == ""
 
+
+def test_the_mean_of_several_models_has_a_band_and_one_model_has_none(quick):
+    drawn = figures.draw(4, quick)
+    assert len(drawn.axes[0].collections) == 1 and "mean of 2 (95 %)" in drawn.legends[0].texts[0].get_text()
+    one = figures.draw(10, quick)
+    assert not one.axes[0].collections
+    plt.close("all")
+
+
+def test_single_parts_are_saved_alone_and_unknown_ones_named(smoke_root):
     out = smoke_root / "figures" / "smoke"
-    papermill.execute_notebook(
-        smoke_root / "notebooks" / "report.ipynb", smoke_root / "report.ipynb", progress_bar=False
-    )
-    for number in range(1, 23):
-        assert (out / f"fig{number:02d}.png").stat().st_size > 5_000
-        assert (out / f"fig{number:02d}.svg").read_text().startswith("<?xml")
-    for number, rows in ((1, 7), (2, 8), (3, 21)):
-        assert len(pd.read_csv(out / f"table{number}.csv")) == rows
-        assert figures.STAMP in (out / f"table{number}.md").read_text()
+    shutil.rmtree(out, ignore_errors=True)
+    run = run_singlib("report", "--profile", "smoke", "--only", "fig07,table3,claims")
+    assert run.wait() == 0
+    assert {file.name for file in out.iterdir()} == {
+        *("fig07.png", "fig07.svg", "fig07.pdf"),
+        *("table3.csv", "table3.md"),
+        *("claims.csv", "claims.md"),
+    }
+    with pytest.raises(ValueError, match="unknown part 'fig7'; choose one of fig01, fig02"):
+        parts.save(["fig08", "fig7"], records.load("smoke"))
+    assert not (out / "fig08.png").exists()
 
 
 def test_figures_and_tables_import_no_torch():
-    code = "import sys; from singlib import figures, records, tables; sys.exit('torch' in sys.modules)"
+    code = "import sys; from singlib import answer, parts, records, verdicts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -1,0 +1,115 @@
+"""Spectrograms of notes and players for them: how Figures 16-22 are drawn, and what is heard in them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy.signal
+import soundfile
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from . import nsynth
+from .grid import Cell, Profile
+from .records import Records, Run
+
+CARRIED = ("mini",)  # data whose notes are in the repository: of others a report carries no recording
+
+
+@dataclass(frozen=True)
+class Note:
+    """A figure of one generated note beside its target."""
+
+    caption: str
+    cell: Cell
+    role: str
+
+    def shows(self, cell: Cell) -> bool:
+        """Whether this is the model whose note is drawn."""
+        return cell == self.cell
+
+
+def beside_target(profile: Profile, cell: Cell, label: nsynth.Label) -> Figure:
+    """Draw the spectrogram of a target note and of what a model made of its label, on one scale of dB."""
+    target = nsynth.read_waveform(nsynth.index(profile.data)[label])
+    generated, _ = soundfile.read(Run(cell, profile).generated_file(label))
+    powers = [spectrogram(target), spectrogram(generated)]
+    drawn, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
+    for side, power, title in zip(axes, powers, ("target", "generated"), strict=True):
+        level = 10 * np.log10(power / powers[0].max() + 1e-12)
+        extent = (0, nsynth.SAMPLES / nsynth.SAMPLE_RATE, 0, nsynth.SAMPLE_RATE / 2000)
+        image = side.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
+        side.set(xlabel="time (s)", ylabel="frequency (kHz)")
+        side.set_title(f"{title}: {label.role}, MIDI {label.pitch}, velocity {label.velocity}", fontsize=10)
+        side.label_outer()
+    drawn.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
+    return drawn
+
+
+def spectrogram(waveform: np.ndarray) -> np.ndarray:
+    """Return the power ``(513, frames)`` of frames of 1,024 samples at hop 256, those of network and loss."""
+    _, _, transform = scipy.signal.stft(waveform, nperseg=1024, noverlap=768, boundary=None, padded=False)
+    return np.abs(transform) ** 2
+
+
+def draw_note(figure: Note, records: Records) -> Figure:
+    """Draw a figure of a note; without its model it says so."""
+    if finished(figure.cell, records):
+        return beside_target(records.profile, figure.cell, shown(figure, records.profile))
+    drawn, axes = plt.subplots(figsize=(10, 3.6))
+    axes.axis("off")
+    axes.text(0.5, 0.5, f"no finished model {figure.cell.name}", ha="center", transform=axes.transAxes)
+    return drawn
+
+
+def finished(cell: Cell, records: Records) -> bool:
+    """Say whether a model has finished records."""
+    return len(records.history) > 0 and cell.name in set(records.history.cell)
+
+
+def shown(figure: Note, profile: Profile) -> nsynth.Label:
+    """Return the note that a figure shows: the paper's, or the nearest that the data have."""
+    return nsynth.nearest(profile.data, figure.role, *nsynth.FIGURE_NOTES[figure.role])
+
+
+def seen(figure: Note, records: Records) -> str:
+    """Say in a sentence what the measures of the generated note are (`singlib.quality`)."""
+    if not finished(figure.cell, records):
+        return ""
+    quality = records.quality
+    label = shown(figure, records.profile)
+    rows = quality[(quality.cell == figure.cell.name) & (quality[["role", "pitch", "velocity"]] == label).all(axis=1)]
+    if not len(rows):
+        return ""
+    note = rows.iloc[0]
+    return (
+        f"Grade {note.grade}: {note.pitch_heard:.0%} of its loudness is at the labelled pitch, its spectrum moves "
+        f"{note.modulation:.1f} times as far as the target's, and noise between the partials has {note.noise:.0f} dB "
+        f"of its power (the target: {note.target_noise:.0f} dB)."
+    )
+
+
+def player(waveform: np.ndarray, label: str) -> str:
+    """Return an HTML player with the sound inside, as FLAC; `label` is its name for those who cannot see it."""
+    file = io.BytesIO()
+    loudest = max(1.0, np.abs(waveform).max())  # what is beyond full scale would be clipped
+    soundfile.write(file, waveform / loudest, nsynth.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<audio controls aria-label="{label}" src="data:audio/flac;base64,{data}"></audio>'
+
+
+def players(profile: Profile, cells: dict[str, Cell], label: nsynth.Label) -> HTML:
+    """Return players for a note as models made it, by name, and for the note itself where a report may carry it."""
+    sounds = {}
+    if profile.data in CARRIED:
+        sounds["the note itself"] = nsynth.read_waveform(nsynth.index(profile.data)[label])
+    for name, cell in cells.items():
+        sounds[name] = soundfile.read(Run(cell, profile).generated_file(label))[0]
+    rows = "".join(
+        f"<tr><td>{name}</td><td>{player(sound, f'{label}: {name}')}</td></tr>" for name, sound in sounds.items()
+    )
+    return HTML(f"<table class='players'>{rows}</table>")
