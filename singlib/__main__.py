@@ -65,9 +65,18 @@ def status(profile: ProfileName = "quick") -> None:
 
 
 @app.command()
-def report(profile: ProfileName = "quick") -> None:
-    """Rebuild Figures 1-22 and Tables 1-3 of a profile into figures/."""
+def report(
+    profile: ProfileName = "quick",
+    only: Annotated[str | None, typer.Option(help="some parts alone: fig07,table3,claims")] = None,
+) -> None:
+    """Rebuild Figures 1-22, Tables 1-3 and the report page of a profile into figures/."""
     try:
+        if only:
+            from . import parts, records  # the other commands draw nothing
+
+            parts.save(only.split(","), records.load(profile))
+            print(f"wrote {only} to figures/{profile}/")
+            return
         print(f"wrote {batch.report(profile_named(profile))}")
     except (ValueError, batch.NotebookError) as error:
         raise SystemExit(f"singlib report: {error}") from error

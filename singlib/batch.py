@@ -20,7 +20,7 @@ import dask
 from dask.distributed import Client, Nanny, Scheduler, SpecCluster, as_completed
 from tqdm.auto import tqdm
 
-from . import nsynth
+from . import nsynth, page
 from .files import locked, write_json
 from .grid import ROOT, Cell, Profile, cells
 from .records import Run
@@ -38,6 +38,7 @@ _DASK = {
 }
 
 # Errors of a notebook that may not come again; any other would.
+REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
 _PASSING = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
 
 
@@ -220,16 +221,20 @@ def _checked(client: Client) -> Client:
 
 
 def report(profile: Profile) -> Path:
-    """Execute the report notebook into ``figures/<profile>/report.ipynb``; return its path.
+    """Execute the report's notebooks into ``figures/<profile>/`` and join them to a page; return the page's path.
 
     Raises
     ------
     NotebookError
-        If it stops, for example because the profile's notes are missing.
+        If one stops, for example because the profile's notes are missing.
+    ValueError
+        If the page would be too large to send.
     """
-    target = ROOT / "figures" / profile.name / "report.ipynb"
-    _execute(ROOT, "report", target, {"profile": profile.name})
-    return target
+    folder = ROOT / "figures" / profile.name
+    notebooks = [folder / f"{name}.ipynb" for name in REPORT]
+    for notebook in notebooks:
+        _execute(ROOT, notebook.stem, notebook, {"profile": profile.name})
+    return page.write(notebooks, folder / "report.html")
 
 
 def _execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:

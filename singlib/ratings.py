@@ -16,10 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import krippendorff
 import numpy as np
 import pandas as pd
-import scipy.stats
 import soundfile
 
 from . import nsynth
@@ -202,6 +200,8 @@ def agreement(records: Records) -> pd.DataFrame:
         whether the listener is reliable, Kendall's tau of the ratings with the objective grade of the same
         notes; for all of them Krippendorff's alpha (ordinal; 1 agree, 0 chance), with two listeners or more.
     """
+    import krippendorff
+
     said = load(records)
     notes = ["cell", "role", "pitch", "velocity"]
     graded = records.quality[[*notes, "grade"]] if len(records.quality) else pd.DataFrame(columns=[*notes, "grade"])
@@ -218,8 +218,10 @@ def agreement(records: Records) -> pd.DataFrame:
 
 
 def _row(said: pd.DataFrame) -> dict:
+    from scipy.stats import kendalltau  # a second to import
+
     known = said.dropna(subset="objective")
-    tau = scipy.stats.kendalltau(known.score, known.objective).statistic if len(known) > 1 else np.nan
+    tau = kendalltau(known.score, known.objective).statistic if len(known) > 1 else np.nan
     return {
         "ratings": len(said),
         REFERENCE: said[said.cell == REFERENCE].score.mean(),

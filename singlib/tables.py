@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 from IPython.display import Markdown, display
-from scipy.stats import kendalltau
 
 from . import nsynth, ratings
 from .figures import STAMP, output_folder
@@ -194,6 +193,8 @@ def taus(records: Records) -> pd.DataFrame:
     Over all entries, and over the 14 STFT entries alone: the paper grades nearly all others "-", so over
     all of them it is enough to tell STFT from the rest. Entries that were never calculated are left out.
     """
+    from scipy.stats import kendalltau  # a second to import, and every command imports this module
+
     tidy = perceived(records).pivot(index=["instruments", "loss", "activation"], columns="source", values="grade")
     tidy = tidy[tidy.published != NOT_CALCULATED].map(lambda grade: SCORES.get(grade.split(" ")[0]))
     rows = {}
@@ -207,15 +208,39 @@ def taus(records: Records) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").round(2).rename_axis("grade")
 
 
-def show(number: int, records: Records) -> None:
-    """Save a table as CSV and Markdown under ``figures/<profile>/`` and display it with its caption."""
+def why(number: int, records: Records) -> str:
+    """Say why a table differs from the paper's, where it does."""
+    data, profile = records.profile.data, records.profile
+    if number == 1:
+        text = "In brackets: models whose MFC or CQT loss has its gradient, which the paper could not train."
+        if profile.keys_models != 10:
+            text += f" The paper has 10 keys models of each kind, {profile.name} {profile.keys_models}."
+        if data != "nsynth-train":
+            text += f" Samples are those of data/{data}, not of the paper's instruments."
+        return text
+    if number == 2:
+        text = (
+            "The paper's pitch ranges are those of NSynth's metadata, which give its counts of samples (its own table "
+            "prints some an octave off). Its counts of generated samples follow no rule that could be found: the same "
+            "share of the samples is generated, evenly over pitch and velocity."
+        )
+        return text if data == "nsynth-train" else f"{text} data/{data} has other instruments, and fewer notes."
+    return f"Kendall's tau with the paper's grades.\n\n{taus(records).reset_index().to_markdown(index=False)}"
+
+
+def save(number: int, records: Records) -> str:
+    """Save a table as CSV and Markdown under ``figures/<profile>/``; return the Markdown."""
     frame = (table_1, table_2, table_3)[number - 1](records)
     text = f"**Table {number}.** {CAPTIONS[number]}.\n\n{frame.reset_index().to_markdown(index=False)}\n"
-    if number == 3:
-        text += f"\nKendall's tau with the paper's grades.\n\n{taus(records).reset_index().to_markdown(index=False)}\n"
+    text += f"\n{why(number, records)}\n"
     if not records.profile.evidence:
         text += f"\n*{records.profile.name}: {STAMP}*\n"
     path = output_folder(records.profile) / f"table{number}"
     frame.to_csv(path.with_suffix(".csv"))
     path.with_suffix(".md").write_text(text)
-    display(Markdown(text))
+    return text
+
+
+def show(number: int, records: Records) -> None:
+    """Save a table (see `save`) and display it with its caption."""
+    display(Markdown(save(number, records)))

@@ -1,0 +1,145 @@
+"""The open question: do MFC and CQT, with their gradient, make a better SING than STFT? For 06-open-question.ipynb."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML, Image, Markdown
+from matplotlib.figure import Figure
+
+from . import claims, nsynth, verdicts
+from .curves import COLOURS, DASHES, MARKERS, SPECTRUM_LABEL, WIDTHS
+from .figures import STAMP, output_folder
+from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell
+from .quality import GRADES, model_grade
+from .records import Records
+from .spectrograms import finished, players
+
+STAGES = ("autoencoder", "fine-tuning")
+# What decides the question, of `singlib.claims`.
+DECISIVE = ("mfc-trains", "cqt-trains", "mfc-sounds-better", "cqt-sounds-better", "cqt-lowers-stft-faster")
+
+
+def curves(records: Records, instruments: str = "keys") -> Figure:
+    """Draw the mean loss of corrected models, relative to untrained: a row a stage, a column a spectrum."""
+    frame = records.history
+    drawn, axes = plt.subplots(2, 3, figsize=(12, 6), sharex="row", layout="constrained")
+    if len(frame):
+        frame = frame[(frame.gradient == "flow") & (frame.instruments == instruments) & (frame.elu_alpha == 1)]
+        before = frame[(frame.stage == "autoencoder") & (frame.epoch == 0)]
+        frame = frame.merge(before[["cell", "spectrum", "loss"]], on=["cell", "spectrum"], suffixes=("", "_untrained"))
+        frame["relative"] = frame.loss / frame.loss_untrained
+    for row, stage in zip(axes, STAGES, strict=True):
+        for side, spectrum in zip(row, PAPER_LOSSES, strict=True):
+            rows = frame[(frame.stage == stage) & (frame.spectrum == spectrum)] if len(frame) else frame
+            for (loss, activation), group in rows.groupby(["training_loss", "activation"]) if len(rows) else ():
+                style = {"dashes": DASHES[activation]} if DASHES[activation] else {}
+                sns.lineplot(
+                    group,
+                    x="epoch",
+                    y="relative",
+                    ax=side,
+                    color=COLOURS[f"{loss}/{activation}"],
+                    marker=MARKERS[loss],
+                    markersize=4,
+                    lw=WIDTHS["CQT"],
+                    errorbar=("ci", 95) if group.cell.nunique() > 1 else None,
+                    n_boot=200,
+                    seed=0,
+                    label=f"trained on {loss}, {activation}",
+                    legend=False,
+                    **style,
+                )
+            side.set(xlabel="epoch (0: before the stage)", ylabel="loss / loss untrained")
+            side.set_title(f"{stage}: {SPECTRUM_LABEL[spectrum].split(':')[0]}", fontsize=10)
+            sns.despine(ax=side)
+    handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))
+    if handles:
+        drawn.legend(handles.values(), handles, loc="outside right center", fontsize=8)
+    return drawn
+
+
+def graded(records: Records) -> pd.DataFrame:
+    """Grade the corrected models of each instrument set, loss and activation: ``score``, ``low``, ``high``, 0 to 5."""
+    rows = []
+    quality = records.quality
+    if len(quality):
+        quality = quality[(quality.gradient == "flow") & (quality.elu_alpha == 1)]
+        for kind, group in quality.groupby(["instruments", "training_loss", "activation"]):
+            found = model_grade(list(group.grade))
+            rows.append(dict(zip(("instruments", "loss", "activation"), kind, strict=True)) | found._asdict())
+    return pd.DataFrame(rows)
+
+
+def grades(records: Records) -> Figure:
+    """Draw the mean grade of the corrected models with its 95 % interval over notes, by instrument set."""
+    frame = graded(records)
+    drawn, axes = plt.subplots(1, 2, figsize=(12, 5), sharex=True, sharey=True, layout="constrained")
+    for side, activation in zip(axes, PAPER_ACTIVATIONS, strict=True):
+        for place, loss in enumerate(PAPER_LOSSES):
+            rows = frame[(frame.activation == activation) & (frame.loss == loss)] if len(frame) else frame
+            if not len(rows):
+                continue
+            below = [list(INSTRUMENT_SETS).index(name) + 0.22 * (place - 1) for name in rows.instruments]
+            side.errorbar(
+                rows.score,
+                below,
+                xerr=[rows.score - rows.low, rows.high - rows.score],
+                fmt=MARKERS[loss],
+                color=COLOURS[f"{loss}/{activation}"],
+                label=f"trained on {loss}",
+                capsize=2,
+            )
+        side.set_title(activation, fontsize=10)
+        side.set(xlabel="grade", xlim=(-0.2, len(GRADES) - 0.8))
+        side.set_xticks(range(len(GRADES)), GRADES)
+        side.set_yticks(range(len(INSTRUMENT_SETS)), INSTRUMENT_SETS)
+        side.grid(axis="x", color="0.9")
+        sns.despine(ax=side)
+    axes[0].invert_yaxis()
+    axes[0].set_ylabel("trained on")
+    handles, labels = axes[0].get_legend_handles_labels()
+    if handles:
+        drawn.legend(
+            handles, [f"{label} (left ReLU, right ELU)" for label in labels], loc="outside lower center", ncols=3
+        )
+    return drawn
+
+
+def sounds(records: Records) -> HTML:
+    """Return players: the notes of Figures 16-22 as corrected models of each loss and activation make them."""
+    parts = []
+    for instruments, role in (("keys", "keys"), ("k+m+v", "keys"), ("brass1-5", "brass1")):
+        label = nsynth.nearest(records.profile.data, role, *nsynth.FIGURE_NOTES[role])
+        cells = {
+            f"{loss}, {activation}": Cell(instruments, activation, loss)
+            for loss in PAPER_LOSSES
+            for activation in PAPER_ACTIVATIONS
+        }
+        made = {name: cell for name, cell in cells.items() if finished(cell, records)}
+        if made:
+            parts.append(f"<p>Trained on {instruments}: {role}, MIDI {label.pitch}, velocity {label.velocity}.</p>")
+            parts.append(players(records.profile, made, label).data)
+    return HTML("".join(parts))
+
+
+def conclusion(records: Records) -> Markdown:
+    """Say what the numbers answer: each decisive claim with its size and verdict."""
+    checked = claims.check(records).set_index("key").loc[list(DECISIVE)]
+    lines = [f"- **{row.verdict}**: {row.statement} {verdicts.told(row)}" for _, row in checked.iterrows()]
+    text = "\n".join(lines)
+    if not records.profile.evidence:
+        text += f"\n\n*{records.profile.name}: {STAMP}.*"
+    return Markdown(text)
+
+
+def save(drawn: Figure, records: Records, name: str, alternative: str) -> Image:
+    """Save a picture of the question under ``figures/<profile>/`` as PNG and PDF, and return it."""
+    if not records.profile.evidence:
+        drawn.suptitle(f"{records.profile.name}: {STAMP}", x=0.995, ha="right", size=8, color="#B00020")
+    path = output_folder(records.profile) / f"{name}.png"
+    drawn.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+    drawn.savefig(path, dpi=110)
+    plt.close(drawn)
+    return Image(path, alt=alternative)

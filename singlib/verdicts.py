@@ -1,0 +1,55 @@
+"""The claims and what came of them, for people: the tables of the report."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown, display
+
+from . import claims
+from .figures import STAMP, output_folder
+from .records import Records
+
+MARKS = {"holds": "✔ holds", "does not hold": "✘ does not hold", "undecided": "? undecided"}
+
+
+def told(row: pd.Series) -> str:
+    """Return an effect in words: size, 95 % interval, unit, number of models, and the reason if there is one."""
+    if not np.isfinite(row["size"]):
+        return f"({row.reason})"
+    interval = f" [{row.lowest:.3g}, {row.highest:.3g}]" if np.isfinite(row.lowest) else ""
+    return f"{row['size']:.3g}{interval} {row.unit}, n = {row.models}" + (f" ({row.reason})" if row.reason else "")
+
+
+def table(checked: pd.DataFrame) -> str:
+    """Return checked claims as a Markdown table: statement and place, what is measured, what came out, verdict."""
+    shown = pd.DataFrame(
+        {
+            "statement": checked.statement + " (" + checked.place + ")",
+            "measured": checked.effect,
+            "found, 95 % interval": [told(row) for _, row in checked.iterrows()],
+            "verdict": [MARKS.get(verdict, verdict) for verdict in checked.verdict],
+        }
+    )
+    return shown.to_markdown(index=False)
+
+
+def save(records: Records) -> pd.DataFrame:
+    """Check every claim, save the outcome as CSV and Markdown under ``figures/<profile>/``, and return it."""
+    checked = claims.check(records)
+    path = output_folder(records.profile) / "claims"
+    text = table(checked) + "\n"
+    if not records.profile.evidence:
+        text += f"\n*{records.profile.name}: {STAMP}*\n"
+    checked.to_csv(path.with_suffix(".csv"), index=False)
+    path.with_suffix(".md").write_text(text)
+    return checked
+
+
+def show(checked: pd.DataFrame, ours: bool = False) -> None:
+    """Display the outcome of `save`: the paper's claims, or ours; with a count of the verdicts."""
+    keys = [claim.key for claim in claims.CLAIMS if claim.ours == ours]
+    some = checked[checked.key.isin(keys)]
+    counts = some.verdict.value_counts()
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if verdict in counts)
+    display(Markdown(f"{len(some)} statements: {summary}.\n\n{table(some)}"))
