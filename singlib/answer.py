@@ -96,14 +96,11 @@ def grades(records: Records) -> Figure:
         side.set_xticks(range(len(GRADES)), GRADES)
         side.set_yticks(range(len(INSTRUMENT_SETS)), INSTRUMENT_SETS)
         side.grid(axis="x", color="0.9")
+        if side.has_data():
+            side.legend(loc="lower right", fontsize=8)
         sns.despine(ax=side)
     axes[0].invert_yaxis()
     axes[0].set_ylabel("trained on")
-    handles, labels = axes[0].get_legend_handles_labels()
-    if handles:
-        drawn.legend(
-            handles, [f"{label} (left ReLU, right ELU)" for label in labels], loc="outside lower center", ncols=3
-        )
     return drawn
 
 

@@ -36,6 +36,7 @@ SPECTRUM_LABEL = {
     "CQT": "CQT loss: mean |Δ log(1 + |CQT|²)|",
 }
 CROWDED = 4  # a largest loss so many times the smallest asks for a logarithmic axis
+HARDLY = 0.005  # relative change of a loss that would read as 0 %
 CONSTANT = 1e-5  # relative change of a loss that nothing trains: rounding of a mean taken in another order
 
 
@@ -178,6 +179,8 @@ def seen(figure: Curves, records: Records) -> str:
             name, change = (" " if keys == ["instruments"] else "/").join(kind), (last - first) / first
             if abs(change) < CONSTANT:
                 still.append(name)
+            elif abs(change) < HARDLY:
+                told.append(f"{name} hardly changes")
             else:
                 told.append(f"{name} {'falls' if change < 0 else 'rises'} by {abs(change):.0%} to {last:.3g}")
         if still:

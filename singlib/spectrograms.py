@@ -87,9 +87,10 @@ def seen(figure: Note, records: Records) -> str:
         return ""
     note = rows.iloc[0]
     return (
-        f"Grade {note.grade}: {note.pitch_heard:.0%} of its loudness is at the labelled pitch, its spectrum moves "
-        f"{note.modulation:.1f} times as far as the target's, and noise between the partials has {note.noise:.0f} dB "
-        f"of its power (the target: {note.target_noise:.0f} dB)."
+        f"Grade {note.grade}: {note.pitch_heard:.0%} of its loudness is heard at the labelled pitch, "
+        f"{note.chroma_heard:.0%} at that or octaves of it; its spectrum moves {note.modulation:.1f} times as far as "
+        f"the target's; noise between its partials has {note.noise:.0f} dB of its power (the target's: "
+        f"{note.target_noise:.0f} dB)."
     )
 
 

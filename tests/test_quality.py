@@ -72,7 +72,7 @@ def campaign(data, labels):
 
 
 def test_the_bars_on_some_notes_of_every_instrument():
-    check_bars(campaign("mini", assay.spread("mini", 2)))
+    check_bars(campaign("mini", assay.spread("mini")))
 
 
 @pytest.mark.slow
