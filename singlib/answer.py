@@ -20,6 +20,19 @@ STAGES = ("autoencoder", "fine-tuning")
 # What decides the question, of `singlib.claims`.
 DECISIVE = ("mfc-trains", "cqt-trains", "mfc-sounds-better", "cqt-sounds-better", "cqt-lowers-stft-faster")
 
+_TRAINS = {
+    "holds": "trains the network",
+    "does not hold": "does not train the network",
+    "undecided": "may train the network, these runs leave it undecided",
+    "cannot be tested": "has no finished model here",
+}
+_BETTER = {
+    "holds": "SING sounds better with it than with STFT",
+    "does not hold": "SING sounds no better with it than with STFT",
+    "undecided": "whether SING sounds better with it than with STFT is undecided",
+    "cannot be tested": "how it sounds cannot be said",
+}
+
 
 def curves(records: Records, instruments: str = "keys") -> Figure:
     """Draw the mean loss of corrected models, relative to untrained: a row a stage, a column a spectrum."""
@@ -121,11 +134,37 @@ def sounds(records: Records) -> HTML:
     return HTML("".join(parts))
 
 
+def overview(records: Records) -> Markdown:
+    """Say how many corrected models there are, and what an epoch of each loss costs, relative to STFT."""
+    about = records.about
+    if not len(about):
+        return Markdown("No finished model.")
+    about = about[(about.gradient == "flow") & (about.elu_alpha == 1)]
+    seconds = about.groupby(["instruments", "activation", "training_loss"]).seconds_autoencoder.mean().unstack()
+    text = f"{len(about)} models whose gradient flows."
+    for loss in seconds.columns.intersection(PAPER_LOSSES[1:]):
+        if "STFT" in seconds:
+            ratio = (seconds[loss] / seconds.STFT).median()
+            text += f" An epoch of the autoencoder on {loss} takes {ratio:.2f} times as long as on STFT."
+    return Markdown(text)
+
+
 def conclusion(records: Records) -> Markdown:
-    """Say what the numbers answer: each decisive claim with its size and verdict."""
-    checked = claims.check(records).set_index("key").loc[list(DECISIVE)]
+    """Say what the numbers answer, and list the decisive claims with their sizes and verdicts."""
+    checked = claims.check(records, [claim for claim in claims.CLAIMS if claim.key in DECISIVE]).set_index("key")
+    verdicts_of = checked.verdict
+    text = " ".join(
+        f"With its gradient, the {loss} loss {_TRAINS[verdicts_of[f'{loss.lower()}-trains']]}; "
+        f"{_BETTER[verdicts_of[f'{loss.lower()}-sounds-better']]}."
+        for loss in ("MFC", "CQT")
+    )
+    frame = graded(records)
+    if len(frame):
+        means = frame.groupby(["loss", "activation"]).score.mean()
+        best = " with ".join(means.idxmax())
+        text += f' Over the instrument sets, {best} sounds best: a mean grade of {means.max():.1f} of 5 ("++").'
     lines = [f"- **{row.verdict}**: {row.statement} {verdicts.told(row)}" for _, row in checked.iterrows()]
-    text = "\n".join(lines)
+    text += "\n\n" + "\n".join(lines)
     if not records.profile.evidence:
         text += f"\n\n*{records.profile.name}: {STAMP}.*"
     return Markdown(text)

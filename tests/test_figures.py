@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from conftest import run_singlib
-from singlib import figures, parts, records, tables
+from singlib import answer, figures, parts, records, tables
 from singlib.grid import PROFILES, cells
 from singlib.quality import GRADES
 from singlib.records import Records, describe
@@ -115,6 +115,20 @@ def test_the_mean_of_several_models_has_a_band_and_one_model_has_none(quick):
     one = figures.draw(10, quick)
     assert not one.axes[0].collections
     plt.close("all")
+
+
+def test_the_open_question_is_answered_from_the_numbers(quick):
+    said = answer.conclusion(quick).data
+    assert "the MFC loss trains the network; SING sounds no better with it than with STFT" in said
+    assert "STFT with" in said and "a mean grade of 5.0 of 5" in said and figures.STAMP in said
+    swapped = quick.quality.assign(grade=np.where(quick.quality.training_loss == "CQT", "++", "-"))
+    said = answer.conclusion(Records(quick.profile, quick.history, swapped, [])).data
+    assert "the CQT loss trains the network; SING sounds better with it than with STFT" in said
+    nothing = made_up("quick", lambda cell: False)
+    assert "has no finished model here" in answer.conclusion(nothing).data
+    for draw in (answer.curves, answer.grades):
+        plt.close(draw(nothing))
+        plt.close(draw(quick))
 
 
 def test_single_parts_are_saved_alone_and_unknown_ones_named(smoke_root):
