@@ -34,5 +34,5 @@ def test_make_data_and_make_paper(tmp_path):
     assert len(list((root / "data" / "nsynth-test" / "audio").iterdir())) == len(WANTED)
     make("paper", "PROFILE=smoke-nsynth")
     figures = root / "figures" / "smoke-nsynth"
-    assert len(list(figures.glob("*.png"))) == 22
+    assert len(list(figures.glob("fig*.png"))) == 22 and (figures / "report.html").exists()
     assert "keyboard_acoustic_004" in (figures / "table2.md").read_text()
