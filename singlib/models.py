@@ -44,28 +44,48 @@ def _window() -> Tensor:
     return torch.hann_window(FRAME).square()
 
 
+class Convolution(nn.Conv1d):
+    """Convolution of ``(batch, channels, 1, steps)`` whose channels lie next to each other in memory.
+
+    Two-dimensional and channels last, since PyTorch's matrix products are fastest so on CPU; the weights
+    are those of a Conv1d.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, channels, 1, steps)`` -> ``(batch, channels, 1, steps)``, channels last."""
+        return F.conv2d(x, self.weight.unsqueeze(2), self.bias)
+
+
 class WindowedConv1d(nn.Conv1d):
-    """Convolution over frames whose weights are multiplied by a squared Hann window."""
+    """Convolution over frames whose weights are multiplied by a squared Hann window.
+
+    A frame is four blocks of one hop: with a block's samples for channels the strided convolution is one of
+    kernel 4, and the waveform in memory is its input as it lies.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(1, channels, FRAME, stride=HOP)
         self.register_buffer("window", _window(), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """``(batch, 1, samples)`` -> ``(batch, channels, frames)``."""
-        return F.conv1d(waveform, self.weight * self.window, self.bias, self.stride)
+        """``(batch, samples)``, whole hops -> ``(batch, channels, 1, frames)``."""
+        blocks = waveform.reshape(len(waveform), -1, 1, HOP).permute(0, 3, 2, 1)  # (batch, 256, 1, hops)
+        kernel = (self.weight * self.window).view(-1, FRAME // HOP, 1, HOP).permute(0, 3, 2, 1)
+        return F.conv2d(blocks, kernel, self.bias)
 
 
 class WindowedConvTranspose1d(nn.ConvTranspose1d):
-    """Overlap-add of frames whose weights are multiplied by a squared Hann window."""
+    """Overlap-add of frames whose weights are multiplied by a squared Hann window, by blocks of one hop likewise."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 1, FRAME, stride=HOP, padding=FRAME - HOP)
         self.register_buffer("window", _window(), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """``(batch, channels, frames)`` -> ``(batch, 1, samples)``."""
-        return F.conv_transpose1d(frames, self.weight * self.window, self.bias, self.stride, self.padding)
+        """``(batch, channels, 1, frames)`` -> ``(batch, samples)``, less the hops that fewer than four frames share."""
+        kernel = (self.weight * self.window).view(-1, FRAME // HOP, HOP).flip(1).permute(2, 0, 1).unsqueeze(2)
+        blocks = F.conv2d(frames, kernel.contiguous(memory_format=torch.channels_last))  # (batch, 256, 1, hops)
+        return blocks.permute(0, 3, 2, 1).reshape(len(blocks), -1) + self.bias
 
 
 class Encoder(nn.Sequential):
@@ -85,16 +105,16 @@ class Encoder(nn.Sequential):
         super().__init__(
             WindowedConv1d(channels),
             activation_layer(activation, elu_alpha),
-            nn.Conv1d(channels, channels, 1),
+            Convolution(channels, channels, 1),
             activation_layer(activation, elu_alpha),
-            nn.Conv1d(channels, channels, 1),
+            Convolution(channels, channels, 1),
             activation_layer(activation, elu_alpha),
-            nn.Conv1d(channels, dimension, 1),
+            Convolution(channels, dimension, 1),
         )
 
     def forward(self, padded: Tensor) -> Tensor:
         """Encode padded waveforms ``(batch, samples)`` -> codes ``(batch, D, steps)``."""
-        return super().forward(padded.unsqueeze(1))
+        return super().forward(padded).squeeze(2)
 
 
 class Decoder(nn.Sequential):
@@ -105,18 +125,18 @@ class Decoder(nn.Sequential):
 
     def __init__(self, channels: int, dimension: int, activation: str = "ReLU", elu_alpha: float = 1.0) -> None:
         super().__init__(
-            nn.Conv1d(dimension, channels, CONTEXT),
+            Convolution(dimension, channels, CONTEXT),
             activation_layer(activation, elu_alpha),
-            nn.Conv1d(channels, channels, 1),
+            Convolution(channels, channels, 1),
             activation_layer(activation, elu_alpha),
-            nn.Conv1d(channels, channels, 1),
+            Convolution(channels, channels, 1),
             activation_layer(activation, elu_alpha),
             WindowedConvTranspose1d(channels),
         )
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes ``(batch, D, 265)`` -> waveforms ``(batch, 65024)``; see `trim`."""
-        return super().forward(codes).squeeze(1)
+        return super().forward(codes.unsqueeze(2))
 
 
 class Autoencoder(nn.Module):
