@@ -68,13 +68,30 @@ class Trainer:
             parts = self.waveforms.split(self.profile.batch)
             self.codes = torch.cat([self.autoencoder.encoder(models.pad(part)) for part in parts])
 
+    def optimiser(self, stage: str) -> torch.optim.Adam:
+        """Return a new optimiser for what a stage trains."""
+        return torch.optim.Adam(self.parameters(stage), self.profile.learning_rate, fused=True)
+
     def step(self, stage: str, index: Tensor, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
         """Take one step on some notes; return the losses of each note, ``(batch,)`` by spectrum.
 
         Without an optimiser the losses are only evaluated.
         """
         if stage == "lstm":
-            return self._sequence_step(index, optimiser)
+            output = self.follow_codes(index, optimiser)
+            error = (output - self.codes[index]).square().mean(dim=(1, 2))
+            with torch.no_grad():
+                estimate = self.sing.decoder(output)
+                power = self.losses["STFT"].spectrum(estimate)
+            return {"codes": error} | self._evaluate(LOSSES, estimate, power, index)
+        train, estimate, power = self.update(stage, index, optimiser)
+        side = (name for name in LOSSES if name != self.cell.loss)
+        return {self.cell.loss: train} | self._evaluate(side, estimate, power, index)
+
+    def update(
+        self, stage: str, index: Tensor, optimiser: torch.optim.Optimizer | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Train the autoencoder or the whole on some notes; return training loss ``(batch,)``, estimate, STFT power."""
         with torch.set_grad_enabled(optimiser is not None):
             if stage == "autoencoder":
                 estimate = self.autoencoder(models.pad(self.waveforms[index]))
@@ -86,11 +103,10 @@ class Trainer:
             optimiser.zero_grad()
             train.mean().backward()
             optimiser.step()
-        side = (name for name in LOSSES if name != self.cell.loss)
-        return {self.cell.loss: train.detach()} | self._evaluate(side, estimate, power, index)
+        return train.detach(), estimate.detach(), power.detach()
 
-    def _sequence_step(self, index: Tensor, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
-        """One pass over the notes' codes, an update every `CHUNK` time steps."""
+    def follow_codes(self, index: Tensor, optimiser: torch.optim.Optimizer | None) -> Tensor:
+        """Train the LSTM on some notes' codes, an update every `CHUNK` time steps; return its codes as trained."""
         labels = [label[index] for label in self.labels]
         state, outputs = None, []
         for start in range(0, models.STEPS, CHUNK):
@@ -104,12 +120,7 @@ class Trainer:
                 optimiser.step()
             state = tuple(part.detach() for part in state)
             outputs.append(codes.detach())
-        output = torch.cat(outputs, dim=-1)
-        error = (output - self.codes[index]).square().mean(dim=(1, 2))
-        with torch.no_grad():
-            estimate = self.sing.decoder(output)
-            power = self.losses["STFT"].spectrum(estimate)
-        return {"codes": error} | self._evaluate(LOSSES, estimate, power, index)
+        return torch.cat(outputs, dim=-1)
 
     @torch.no_grad()
     def _evaluate(self, spectra: Iterable[str], estimate: Tensor, power: Tensor, index: Tensor) -> dict[str, Tensor]:

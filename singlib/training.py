@@ -119,7 +119,7 @@ def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list
 
     for number, stage in list(enumerate(STAGES))[first_stage:]:
         epochs = trainer.profile.epochs[number]
-        optimiser = torch.optim.Adam(trainer.parameters(stage), trainer.profile.learning_rate, fused=True)
+        optimiser = trainer.optimiser(stage)
         resumed = first_epoch if number == first_stage else 0
         if resumed:
             _restore_optimiser(optimiser, kept)
