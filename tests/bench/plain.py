@@ -54,3 +54,65 @@ def loss(name, estimate, target):
     """Return the mean absolute difference of log(1 + |S|^2), equations (3) and (4)."""
     transform = SPECTRA[name]
     return (torch.log(1 + transform(estimate) ** 2) - torch.log(1 + transform(target) ** 2)).abs().mean()
+
+
+class PlainSequence(nn.Module):
+    """Labels, each ``(batch,)``, and time steps -> codes ``(batch, D, steps)`` and the LSTM's state."""
+
+    def __init__(self, instruments, dimension, hidden, layers=3):
+        super().__init__()
+        self.instrument, self.pitch = nn.Embedding(instruments, 16), nn.Embedding(128, 8)
+        self.velocity, self.time = nn.Embedding(5, 2), nn.Embedding(265, 4)
+        self.lstm = nn.LSTM(30, hidden, layers, batch_first=True)
+        self.linear = nn.Linear(hidden, dimension)
+
+    def forward(self, instrument, pitch, velocity, start=0, stop=265, state=None):
+        steps = torch.arange(start, stop).expand(len(pitch), -1)
+        columns = [
+            table(index.unsqueeze(1).expand_as(steps))
+            for table, index in ((self.instrument, instrument), (self.pitch, pitch), (self.velocity, velocity))
+        ]
+        output, state = self.lstm(torch.cat([*columns, self.time(steps)], -1), state)
+        return self.linear(output).transpose(1, 2), state
+
+
+def decode(autoencoder, codes):
+    """Codes ``(batch, D, 265)`` -> waveforms ``(batch, 65024)``."""
+    act = autoencoder.activation
+    y = act(autoencoder.hidden4(act(autoencoder.hidden3(act(autoencoder.context(codes))))))
+    weight = autoencoder.synthesis.weight * autoencoder.window
+    return F.conv_transpose1d(y, weight, autoencoder.synthesis.bias, stride=256, padding=768).squeeze(1)
+
+
+def encode(autoencoder, padded):
+    """Encode padded waveforms ``(batch, 68608)`` -> codes ``(batch, D, 265)``."""
+    act, layer = autoencoder.activation, autoencoder.analysis
+    x = act(F.conv1d(padded.unsqueeze(1), layer.weight * autoencoder.window, layer.bias, stride=256))
+    return autoencoder.code(act(autoencoder.hidden2(act(autoencoder.hidden1(x)))))
+
+
+def step(optimiser, value):
+    """Follow the gradient of a loss."""
+    optimiser.zero_grad()
+    value.backward()
+    optimiser.step()
+
+
+def sequence_step(sequence, optimiser, labels, codes):
+    """One pass over the codes of a batch, an update every 32 time steps."""
+    state = None
+    for start in range(0, 265, 32):
+        stop = min(start + 32, 265)
+        made, state = sequence(*labels, start, stop, state)
+        step(optimiser, F.mse_loss(made, codes[:, :, start:stop]))
+        state = tuple(part.detach() for part in state)
+
+
+@torch.no_grad()
+def side_losses(estimates, targets):
+    """Return all three losses of an epoch, by a second pass over the batches; `estimates` makes each again."""
+    sums = dict.fromkeys(SPECTRA, 0.0)
+    for estimate, target in zip(estimates, targets, strict=True):
+        for name in SPECTRA:
+            sums[name] += loss(name, estimate(), target).item()
+    return {name: total / len(targets) for name, total in sums.items()}
