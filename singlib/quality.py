@@ -4,7 +4,8 @@ Section 3.2 of the paper tells three categories apart. Low: static tonal noise, 
 Medium: noise that is modulated. High: the right pitch is heard, with onset and decaying energy. `grade_of`
 says the same of one note from `singlib.measures`, `model_grade` of a model from its notes. What each
 threshold is, and why, stands here and nowhere else; all were fixed on the controls of every other
-note (`singlib.controls`, data/mini and NSynth's test split) before any trained model was graded.
+note (`singlib.controls`, data/mini and NSynth's test split) before any trained model was graded. The
+measures themselves (their frames, and when `singlib.pitch` trusts the tracker) were designed on notes of both halves.
 """
 
 from __future__ import annotations
