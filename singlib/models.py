@@ -18,6 +18,7 @@ PAD = 2304  # samples added to each end of a note before it is encoded
 STEPS = (SAMPLES + 2 * PAD - FRAME) // HOP + 1  # 265 codes of a note
 CONTEXT = 9  # codes that the decoder sees at once
 MARGIN = 512  # samples of the decoder's output before and after the note
+WIDE = 1024  # channels; wider layers are laid out another way
 
 
 def pad(waveforms: Tensor) -> Tensor:
@@ -36,24 +37,30 @@ def trim(output: Tensor) -> Tensor:
 
 
 def activation_layer(name: str, elu_alpha: float = 1.0) -> nn.Module:
-    """Return a layer of torch.nn by name; `elu_alpha` is the a of equation (2)."""
-    return nn.ELU(elu_alpha) if name == "ELU" else getattr(nn, name)()
+    """Return a layer of torch.nn by name, which overwrites its input; `elu_alpha` is the a of equation (2)."""
+    return nn.ELU(elu_alpha, inplace=True) if name == "ELU" else getattr(nn, name)(inplace=True)
 
 
 def _window() -> Tensor:
     return torch.hann_window(FRAME).square()
 
 
-class Convolution(nn.Conv1d):
-    """Convolution of ``(batch, channels, 1, steps)`` whose channels lie next to each other in memory.
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve ``(batch, channels, 1, steps)`` with ``(out, channels, 1, width)``, in the fastest order of memory.
 
-    Two-dimensional and channels last, since PyTorch's matrix products are fastest so on CPU; the weights
-    are those of a Conv1d.
+    PyTorch's convolutions are fastest on CPU with a step's channels next to each other, but for the gradient
+    of wide layers: rows of a large power of two fall on the same lines of the cache (tests/bench/NOTES.md).
     """
+    layout = torch.channels_last if max(weight.shape[:2]) <= WIDE else torch.contiguous_format
+    return F.conv2d(x.contiguous(memory_format=layout), weight.contiguous(memory_format=layout), bias)
+
+
+class Convolution(nn.Conv1d):
+    """Convolution of ``(batch, channels, 1, steps)``; see `convolve`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, channels, 1, steps)`` -> ``(batch, channels, 1, steps)``, channels last."""
-        return F.conv2d(x, self.weight.unsqueeze(2), self.bias)
+        """``(batch, channels, 1, steps)`` -> ``(batch, channels, 1, steps)``."""
+        return convolve(x, self.weight.unsqueeze(2), self.bias)
 
 
 class WindowedConv1d(nn.Conv1d):
@@ -69,9 +76,9 @@ class WindowedConv1d(nn.Conv1d):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """``(batch, samples)``, whole hops -> ``(batch, channels, 1, frames)``."""
-        blocks = waveform.reshape(len(waveform), -1, 1, HOP).permute(0, 3, 2, 1)  # (batch, 256, 1, hops)
-        kernel = (self.weight * self.window).view(-1, FRAME // HOP, 1, HOP).permute(0, 3, 2, 1)
-        return F.conv2d(blocks, kernel, self.bias)
+        blocks = waveform.reshape(len(waveform), 1, -1, HOP).permute(0, 3, 1, 2)  # (batch, 256, 1, hops)
+        kernel = (self.weight * self.window).view(-1, 1, FRAME // HOP, HOP).permute(0, 3, 1, 2)
+        return convolve(blocks, kernel, self.bias)
 
 
 class WindowedConvTranspose1d(nn.ConvTranspose1d):
@@ -84,7 +91,7 @@ class WindowedConvTranspose1d(nn.ConvTranspose1d):
     def forward(self, frames: Tensor) -> Tensor:
         """``(batch, channels, 1, frames)`` -> ``(batch, samples)``, less the hops that fewer than four frames share."""
         kernel = (self.weight * self.window).view(-1, FRAME // HOP, HOP).flip(1).permute(2, 0, 1).unsqueeze(2)
-        blocks = F.conv2d(frames, kernel.contiguous(memory_format=torch.channels_last))  # (batch, 256, 1, hops)
+        blocks = convolve(frames, kernel)  # (batch, 256, 1, hops)
         return blocks.permute(0, 3, 2, 1).reshape(len(blocks), -1) + self.bias
 
 
@@ -207,7 +214,8 @@ class SequenceGenerator(nn.Module):
         note = torch.cat([self.instrument(instrument), self.pitch(pitch), self.velocity(velocity)], dim=-1)
         note = note.unsqueeze(1).expand(-1, len(time), -1)  # (batch, steps, 26)
         output, state = self.lstm(torch.cat([note, time.expand(len(note), -1, -1)], dim=-1), state)
-        return self.linear(output).transpose(1, 2), state
+        codes = convolve(output.mT.unsqueeze(2), self.linear.weight[:, :, None, None], self.linear.bias)
+        return codes.squeeze(2), state
 
 
 class SING(nn.Module):

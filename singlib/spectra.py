@@ -33,26 +33,54 @@ def _blocks(waveform: Tensor) -> Tensor:
 
 
 class _Power(torch.autograd.Function):
-    """|rfft|^2 of frames ``(..., samples)``, of an even number of samples -> ``(..., samples // 2 + 1)``.
+    """|rfft|^2 of windowed frames of waveforms ``(batch, samples)`` -> ``(batch, frames, 513)``.
 
     torch's own backward of rfft fills up the other half of the spectrum and transforms all of it in
-    complex numbers; the inverse real transform is the same sum for less than half the time.
-    Squares, not the modulus: that has no gradient at zero, and notes end in digital silence.
+    complex numbers; the inverse real transform is the same sum for less than half the time. Frames are
+    put together from blocks of one hop. Squares, not the modulus: that has no gradient at zero, and notes
+    end in digital silence.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, frames: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft(frames)
-        ctx.save_for_backward(spectrum)
+    def forward(ctx: FunctionCtx, waveform: Tensor, window: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(waveform.unfold(-1, FRAME, HOP) * window)
+        ctx.save_for_backward(waveform, window, spectrum)
         return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        waveform, window, spectrum = ctx.saved_tensors
         # dS_k/dx_n = 2 Re(X_k e^{2 pi i k n / N}); irfft takes every k twice, but for the first and the last.
-        weighted = ctx.saved_tensors[0] * gradient
-        weighted[..., [0, -1]] *= 2
-        return torch.fft.irfft(weighted, norm="forward")
+        weighted = torch.view_as_complex(torch.view_as_real(spectrum) * gradient.unsqueeze(-1))
+        weighted[..., :: FRAME // 2] *= 2
+        frames = torch.fft.irfft(weighted, norm="forward").mul_(window).unflatten(-1, (-1, HOP))
+        summed = torch.zeros_like(waveform)
+        blocks = _blocks(summed)
+        for part in range(FRAME // HOP):
+            blocks[:, part : part + frames.shape[1]] += frames[:, :, part]
+        return summed, None
+
+
+class _Distance(torch.autograd.Function):
+    """Mean of |log(eps + S) - level| of each note, ``(batch, bins, frames)`` -> ``(batch,)``.
+
+    One function, since a temporary in memory costs more than the arithmetic on it.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, spectrum: Tensor, level: Tensor, eps: float) -> Tensor:
+        shifted = spectrum + eps
+        difference = shifted.log().sub_(level)
+        ctx.save_for_backward(shifted, difference)
+        return torch.linalg.vector_norm(difference, 1, dim=(1, 2)) / level[0].numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        shifted, difference = ctx.saved_tensors
+        weight = (gradient / difference[0].numel())[:, None, None]
+        return difference.sgn().div_(shifted).mul_(weight), None, None
 
 
 class Spectrum(nn.Module):
@@ -66,6 +94,10 @@ class Spectrum(nn.Module):
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + S) of a power spectrum S, elementwise."""
         return torch.log(eps + spectrum)
+
+    def distance(self, spectrum: Tensor, level: Tensor, eps: float) -> Tensor:
+        """Return the mean absolute difference of each note's `level` to a given one, ``(batch,)``."""
+        return _Distance.apply(spectrum, level, eps)
 
 
 class STFT(Spectrum):
@@ -84,7 +116,7 @@ class STFT(Spectrum):
             return power
         if waveform.shape[-1] < FRAME:
             raise ValueError(f"{waveform.shape[-1]} samples are less than one frame of {FRAME}")
-        return _Power.apply(waveform.unfold(-1, FRAME, HOP) * self.window).mT
+        return _Power.apply(waveform, self.window).mT
 
 
 class MFC(Spectrum):
@@ -124,7 +156,13 @@ class MFC(Spectrum):
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + c^2), or c itself where `squared` is False."""
-        return torch.log(eps + spectrum.square()) if self.squared else spectrum
+        return super().level(spectrum.square(), eps) if self.squared else spectrum
+
+    def distance(self, spectrum: Tensor, level: Tensor, eps: float) -> Tensor:
+        """Return the mean absolute difference of `level`, ``(batch,)``."""
+        if self.squared:
+            return super().distance(spectrum.square(), level, eps)
+        return (spectrum - level).abs().mean(dim=(1, 2))
 
 
 class CQT(Spectrum):
@@ -218,10 +256,10 @@ class SpectralLoss(nn.Module):
 
     def per_note(self, estimate: Tensor, target_level: Tensor, power: Tensor | None = None) -> Tensor:
         """Return the loss of each estimate ``(batch, samples)`` against a kept `level`, ``(batch,)``."""
-        level = self.level(estimate, power)
+        spectrum = self.spectrum(estimate, power)
         if self.gradient == "cut":
-            level = torch.from_numpy(level.detach().cpu().numpy()).to(estimate.device).requires_grad_()
-        return (level - target_level).abs().mean(dim=(1, 2))
+            spectrum = torch.from_numpy(spectrum.detach().cpu().numpy()).to(estimate.device).requires_grad_()
+        return self.spectrum.distance(spectrum, target_level, self.eps)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of estimates against targets, both ``(batch, samples)``."""
