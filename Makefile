@@ -42,10 +42,8 @@ lab: env  ## open JupyterLab on the notebook of one model
 notebooks: env  ## execute the notebooks again and keep their outputs (after a change of numbers)
 	$(BIN)/python tests/refresh_notebooks.py
 
-# Under the settings of the C library that a cell of the grid runs with (batch.py).
 bench: env  ## measure speed against the plain reading of the paper, and print the ratios
-	MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=1073741824 \
-		$(BIN)/pytest tests/bench/bench_*.py --quiet --benchmark-disable-gc --benchmark-columns=median,iqr,rounds
+	$(BIN)/pytest tests/bench/bench_*.py --quiet --benchmark-disable-gc --benchmark-columns=median,iqr,rounds
 
 lint: env  ## check style
 	$(BIN)/ruff check .

@@ -25,10 +25,6 @@ from .files import locked, write_json
 from .grid import ROOT, Cell, Profile, cells
 from .records import Run
 
-# For the kernel's C library: keep freed memory, the next step needs as much again. By default (and more so
-# by Dask's, which hands back every 64 KiB) a third of a small cell's time goes into page faults.
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
-
 # Dask's sampling of its workers, which only wait for kernels here, takes 7 % of two cores away from these.
 _DASK = {
     "distributed.worker.profile.enabled": False,
@@ -76,7 +72,7 @@ def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str |
     folder = Path(root) / "runs" / profile.name
     if not (Path(root) / "notebooks").is_dir():
         return f"{socket.gethostname()} does not see {root}, the folder of the runner: share it, or mount it there"
-    os.environ.update(_MALLOC | {"SINGLIB_ROOT": root})
+    os.environ["SINGLIB_ROOT"] = root
     failure = folder / ".failed" / f"{cell.name}.json"
     waiting = f"{cell.name}: another worker runs its notebook, waiting"
     try:

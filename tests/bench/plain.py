@@ -1,9 +1,17 @@
 """The paper as one would first write it down: what singlib's speed and numbers are compared with.
 
 Strided convolutions for the network, `torch.stft` of both signals in every step, nnAudio's CQT and
-MFCC as they come. It shares no code with singlib and is not touched again: faster it must not get.
+MFCC as they come, losses of an epoch by a second pass over the data. It shares no code with singlib and
+is not touched again: faster it must not get.
 """
 
+import json
+import resource
+from pathlib import Path
+
+import numpy as np
+import seaborn as sns
+import soundfile
 import torch
 from nnAudio.features import MFCC, CQT1992v2
 from torch import nn
@@ -116,3 +124,72 @@ def side_losses(estimates, targets):
         for name in SPECTRA:
             sums[name] += loss(name, estimate(), target).item()
     return {name: total / len(targets) for name, total in sums.items()}
+
+
+class Training:
+    """The three stages on notes of noise: what a step costs does not depend on what is played."""
+
+    def __init__(self, channels, batch, loss="STFT", count=16, dimension=128, hidden=256):
+        self.loss = loss
+        self.network = PlainAutoencoder(channels, dimension)
+        self.sequence = PlainSequence(1, dimension, hidden)
+        self.adam = torch.optim.Adam([*self.network.parameters(), *self.sequence.parameters()], 3e-4)
+        waveforms = np.random.default_rng(0).standard_normal((count, 64_000), np.float32) / 10
+        self.waveforms, index = torch.from_numpy(waveforms).split(batch), torch.arange(count)
+        self.labels = list(zip(*(x.split(batch) for x in (0 * index, 30 + index % 79, index % 5)), strict=True))
+        with torch.no_grad():
+            self.codes = [encode(self.network, F.pad(part, (2304, 2304))) for part in self.waveforms]
+
+    def target(self, batch):
+        return F.pad(self.waveforms[batch], (512, 512))
+
+    def estimate(self, stage, batch):
+        if stage == "autoencoder":
+            return self.network(F.pad(self.waveforms[batch], (2304, 2304)))
+        return decode(self.network, self.sequence(*self.labels[batch])[0])
+
+    def step(self, stage, batch=0):
+        if stage == "lstm":
+            sequence_step(self.sequence, self.adam, self.labels[batch], self.codes[batch])
+        else:
+            step(self.adam, loss(self.loss, self.estimate(stage, batch), self.target(batch)))
+
+    def epoch(self, stage, batches=None):
+        """Train on all batches, or so many of them, then evaluate these again for the losses."""
+        batches = range(batches or len(self.waveforms))
+        for batch in batches:
+            self.step(stage, batch)
+        estimates = [lambda batch=batch: self.estimate(stage, batch) for batch in batches]
+        return side_losses(estimates, [self.target(batch) for batch in batches])
+
+    @torch.no_grad()
+    def generate(self):
+        """One batch of notes at once."""
+        self.estimate("fine-tuning", 0)
+
+    @torch.no_grad()
+    def generate_each(self):
+        """One batch of notes, note by note."""
+        for number in range(len(self.labels[0][0])):
+            decode(self.network, self.sequence(*(label[number : number + 1] for label in self.labels[0]))[0])
+
+    def peak(self):
+        """Begin an epoch of each stage; return the largest memory the process ever had, in MB."""
+        for stage in ("autoencoder", "lstm", "fine-tuning"):
+            self.epoch(stage, 2)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def load(folder):
+    """Read every note of a data folder, with its label."""
+    about = json.loads((Path(folder) / "examples.json").read_text())
+    files = [next(Path(folder, "audio").glob(f"{name}.*")) for name in about]
+    return np.stack([soundfile.read(file, dtype="float32")[0] for file in files]), about
+
+
+def draw(history, path):
+    """Draw an epoch's losses by stage and spectrum, a colour for each activation and loss."""
+    rows = history.assign(kind=history["activation"] + " " + history["training_loss"])
+    grid = sns.relplot(rows, x="epoch", y="loss", hue="kind", col="stage", row="spectrum", kind="line")
+    for suffix in ("png", "svg", "pdf"):
+        grid.savefig(path.with_suffix(f".{suffix}"))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 PAIRS = 9
-ROWS = pytest.StashKey[list]()
+ROWS, MEMORY = pytest.StashKey[list](), pytest.StashKey[list]()
 
 
 def _transform(input_shape, dim, *args, **kwargs):
@@ -76,13 +76,23 @@ def compare(benchmark, machine_rate, pytestconfig):
             "quartiles": "{:.2f}-{:.2f}".format(*np.quantile(ratios, [0.25, 0.75])),
             "bar": bar,
             "one, GFLOP/s": operations(one) / np.median(mine) / 1e9,
-            "other, GFLOP/s": operations(other) / np.median(theirs) / 1e9,
             "machine": machine_rate / 1e9,
         }
         benchmark.extra_info.update(row)
         pytestconfig.stash.setdefault(ROWS, []).append(row)
 
     return run
+
+
+@pytest.fixture
+def compare_memory(pytestconfig):
+    """Return a function that notes the largest memory of our side and of the plain reading, in MB."""
+
+    def note(name, ours, theirs):
+        row = {"training": name, "ours, MB": ours, "plain, MB": theirs, "ours / plain": ours / theirs, "bar": "<= 1.2"}
+        pytestconfig.stash.setdefault(MEMORY, []).append(row)
+
+    return note
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -94,3 +104,7 @@ def pytest_terminal_summary(terminalreporter, config):
             f"Medians of {PAIRS} pairs on {torch.get_num_threads()} threads. GFLOP/s count products, convolutions and "
             "FFTs, not elementwise work; 'machine' is the fastest product measured here, a large 1x1 convolution."
         )
+    rows = config.stash.get(MEMORY, [])
+    if rows:
+        terminalreporter.section("peak memory of a process that trains in all stages")
+        terminalreporter.line(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"))

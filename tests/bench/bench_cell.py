@@ -1,0 +1,63 @@
+"""What a cell costs beside its training: imports, loading its notes, and drawing a figure of the report."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import plain
+
+from singlib import curves, figures, nsynth
+from singlib.grid import PROFILES, cells
+from singlib.records import Records, describe
+
+pytest_plugins = ["ratios"]  # the fixture `compare`
+
+PROJECT = Path(__file__).parents[2]
+
+
+def on_one_core(code):
+    """Start Python and run a line of code on the first core, up to its end without Python's own clearing up."""
+    subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport os; os._exit(0)"],
+        check=True,
+        cwd=PROJECT / "tests" / "bench",
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        preexec_fn=lambda: os.sched_setaffinity(0, {0}) if hasattr(os, "sched_setaffinity") else None,
+    )
+
+
+def test_imports(compare):
+    """The plain side imports what a notebook of its own would."""
+    notebook = json.loads((PROJECT / "notebooks" / "train.ipynb").read_text())
+    lines = (line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines())
+    mine = "\n".join(line for line in lines if line.startswith(("import ", "from ")))
+    other = "import plain, librosa, matplotlib.pyplot, pandas; from IPython.display import Audio"
+    name = "plain imports, one core / imports of notebooks/train.ipynb (at most 3,000 ms)"
+    compare(name, lambda: on_one_core(mine), lambda: on_one_core(other))
+
+
+def test_loading(compare):
+    roles = tuple(nsynth.ROLES["mini"])
+    name = f"plain reading of the files of {len(nsynth.select('mini', roles))} notes / load_notes, the second time"
+    compare(name, lambda: nsynth.load_notes("mini", roles), lambda: plain.load(PROJECT / "data" / "mini"))
+
+
+def test_report(compare, tmp_path, monkeypatch):
+    """Figure 1 of the paper's grid (60 models), drawn and saved as PNG, SVG and PDF."""
+    shown = [cell for cell in cells(PROFILES["paper"]) if figures.FIGURES[1].shows(cell)]
+    rows = pd.DataFrame(
+        describe(cell)
+        | {"stage": stage, "spectrum": spectrum, "epoch": epoch, "updates": epoch, "loss": 1 / (epoch + 1)}
+        for cell in shown
+        for stage in ("autoencoder", "lstm", "fine-tuning")
+        for spectrum in ("STFT", "MFC", "CQT")
+        for epoch in range(21)
+    )
+    monkeypatch.setattr(figures, "output_folder", lambda profile: tmp_path)
+    records = Records(PROFILES["paper"], rows, pd.DataFrame(), [])
+    same = curves.rows_of(figures.FIGURES[1], records)
+    theirs = lambda: plain.draw(same, tmp_path / "plain.png")  # noqa: E731
+    compare("plain figure of losses / figure 1", lambda: figures.save(1, records), theirs)
