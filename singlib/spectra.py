@@ -150,8 +150,9 @@ class MFC(Spectrum):
 
     def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
         """Return the coefficients."""
-        mel = self.stft(waveform, power).mT @ self.mel  # (batch, frames, 128)
-        decibel = 10 * torch.log10(mel.clamp(min=self.FLOOR))
+        # As a convolution of kernel 1: on CPU twice as fast as the matrix product that it is.
+        mel = F.conv2d(self.stft(waveform, power).unsqueeze(2), self.mel.T[:, :, None, None])
+        decibel = 10 * torch.log10(mel.squeeze(2).mT.clamp(min=self.FLOOR))  # (batch, frames, 128)
         return (decibel @ self.dct).mT
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:

@@ -171,6 +171,15 @@ def test_loss_against_a_kept_level_is_the_loss(name):
     assert loss.per_note(estimate, loss.level(target)).mean().item() == pytest.approx(loss(estimate, target).item())
 
 
+@pytest.mark.parametrize("name", SPECTRA)
+def test_the_loss_is_summed_with_care(name):
+    """A note has 100,000 differences: what float32 loses in adding them must not show in a history."""
+    estimate, target = torch.randn(2, 2, 65_024, generator=torch.Generator().manual_seed(4)) / 10
+    loss = SpectralLoss(SPECTRA[name]())
+    exact = (loss.level(estimate).double() - loss.level(target).double()).abs().mean(dim=(1, 2))
+    torch.testing.assert_close(loss.per_note(estimate, loss.level(target)).double(), exact, rtol=1e-6, atol=0)
+
+
 def test_equation_3_squares_the_coefficients_unless_told_not_to():
     waveform = torch.randn(1, 65_024, generator=torch.Generator().manual_seed(2)) / 10
     coefficients = MFC()(waveform)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from singlib import records, training
+from singlib import records, stages, training
 from singlib.generation import load_model
 from singlib.grid import LOSSES, PROFILES, Cell
 from singlib.nsynth import Label, load_notes
@@ -50,7 +50,9 @@ def test_golden_history_and_quality(root):
     kept = golden(GOLDEN, ours, records.RECIPE)
     labels = ["cell", "stage", "epoch", "updates", "spectrum", "role"]
     assert ours[labels].equals(kept[labels])
-    np.testing.assert_allclose(ours.loss, kept.loss, rtol=1e-3, err_msg="numbers changed: raise records.RECIPE")
+    first = (ours.stage == "autoencoder") & (ours.epoch < 2)  # later epochs multiply the rounding of a machine
+    for rows, precision in ((first, 2e-5), (~first, 1e-3)):
+        np.testing.assert_allclose(ours.loss[rows], kept.loss[rows], precision, err_msg="raise records.RECIPE")
     kept = golden(GOLDEN_QUALITY, quality, records.GRADING)
     labels = ["cell", "role", "pitch", "velocity", "grade"]
     assert quality[labels].equals(kept[labels]), "other notes or grades: raise records.GRADING"
@@ -146,6 +148,18 @@ def test_epoch_losses_are_note_weighted_means():
         for batch in (8, 15)
     ]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_levels_that_are_not_kept_are_computed_again(monkeypatch):
+    notes = load_notes("mini", ("brass1",))
+    means = []
+    for memory, kept in ((1e9, {"STFT", "MFC", "CQT"}), (4e6, {"CQT", "MFC"}), (0, set())):
+        monkeypatch.setattr(stages, "LEVELS", memory)
+        trainer = stages.Trainer(Cell("brass1"), TINY, notes, torch.device("cpu"))
+        assert set(trainer.levels) == kept
+        means.append(trainer.run_epoch("autoencoder", 0, None)[0])
+    for other in means[1:]:
+        assert other == pytest.approx(means[0], rel=1e-6)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_place(root):

@@ -6,6 +6,7 @@ process the plain reading would share what that saves.
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 _SIDE = {}
 
@@ -18,11 +19,17 @@ def _begin(threads, make, args, settings):
 
 
 def _call(method, args):
-    return getattr(_SIDE["here"], method)(*args)
+    getattr(_SIDE["here"], method)(*args)
+
+
+def _peak():
+    """Return VmHWM, in MB: ``getrusage`` would begin with the memory of the process that started this one."""
+    rows = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(rows["VmHWM"].split()[0]) / 1024
 
 
 class Apart:
-    """An object that lives in a new process; ``apart(method, *args)`` calls a method there and returns its result.
+    """An object that lives in a new process; ``apart(method, *args)`` calls a method there.
 
     Parameters
     ----------
@@ -34,8 +41,11 @@ class Apart:
         self.pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (threads, make, args, settings))
 
     def __call__(self, method, *args):
-        result = self.pool.submit(_call, method, args).result()
-        return result if isinstance(result, (int, float)) else None
+        self.pool.submit(_call, method, args).result()
+
+    def peak(self):
+        """Return the largest memory that the process ever had, in MB (Linux)."""
+        return self.pool.submit(_peak).result()
 
     def __enter__(self):
         return self

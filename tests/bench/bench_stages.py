@@ -56,5 +56,6 @@ def test_memory(channels, batch, count, compare_memory):
     peaks = []
     for side in (ours.Training, plain.Training):
         with Apart(torch.get_num_threads(), side, channels, batch, count=count) as apart:
-            peaks.append(apart("peak"))
+            apart("begin_all")
+            peaks.append(apart.peak())
     compare_memory(f"C {channels}, batch {batch}, {count} notes", *peaks)

@@ -6,7 +6,6 @@ is not touched again: faster it must not get.
 """
 
 import json
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -173,11 +172,10 @@ class Training:
         for number in range(len(self.labels[0][0])):
             decode(self.network, self.sequence(*(label[number : number + 1] for label in self.labels[0]))[0])
 
-    def peak(self):
-        """Begin an epoch of each stage; return the largest memory the process ever had, in MB."""
+    def begin_all(self):
+        """Two batches of each stage, for their memory."""
         for stage in ("autoencoder", "lstm", "fine-tuning"):
             self.epoch(stage, 2)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def load(folder):
