@@ -1,14 +1,15 @@
-"""The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``report`` draws what came of it."""
+"""The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``generate`` plays, ``report`` draws."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import batch, download, tables
 from . import status as status_of
-from .grid import profile_named
+from .grid import check_choice, profile_named
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded or paper")]
@@ -62,6 +63,36 @@ def status(profile: ProfileName = "quick") -> None:
         print(status_of.summary(profile_named(profile)))
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib status: {error}") from error
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
+    run: Annotated[str | None, typer.Option(help="a finished run: runs/quick/keys-ReLU-STFT-flow-0")] = None,
+    recorded: Annotated[str | None, typer.Option(help="a model that comes with the project")] = None,
+    instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
+    pitch: Annotated[str, typer.Option(help="MIDI pitches, as 60,64,67")] = "60",
+    velocity: Annotated[str, typer.Option(help="25, 50, 75, 100 or 127, or several")] = "100",
+    notes: Annotated[Path | None, typer.Option(help="instead: a file of names, keys-060-100 on each line")] = None,
+    suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
+    outside: Annotated[bool, typer.Option("--outside", help="also pitches the model was not trained on")] = False,
+) -> None:
+    """Write notes as a trained model plays them, without the data set."""
+    from . import generation, shelf  # the other commands do without torch
+
+    try:
+        if (run is None) == (recorded is None):
+            raise ValueError("name a model by --run or by --recorded")
+        check_choice("format", suffix, generation.FORMATS)
+        model = shelf.load(run or f"{shelf.RECORDED}/{recorded}")
+        if notes is None:
+            labels = generation.chord(instrument or model.about["roles"][0], pitch, velocity)
+        else:
+            labels = generation.read_labels(notes)
+        files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"singlib generate: {error}") from error
+    print(f"wrote {len(files)} notes to {out}")
 
 
 @app.command()

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from . import __version__, nsynth
 from .files import replacing
-from .generation import Model
+from .generation import Model, write_notes
 from .grid import LOSSES, Cell, Profile
 from .quality import grade
 from .records import Run
@@ -206,9 +206,7 @@ def _labels(run: Run, notes: nsynth.Notes) -> list[nsynth.Label]:
 def _generate(model: Model, run: Run, notes: nsynth.Notes) -> None:
     """Write the notes of Table 2's last column as FLAC."""
     labels = _labels(run, notes)
-    for label, waveform in zip(labels, model.generate(labels), strict=True):
-        with replacing(run.generated_file(label)) as beside:
-            soundfile.write(beside, waveform, nsynth.SAMPLE_RATE, subtype="PCM_16")
+    write_notes(run.folder / "generated", labels, model.generate(labels), "flac")
 
 
 def _grade(run: Run, notes: nsynth.Notes) -> None:

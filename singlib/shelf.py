@@ -1,0 +1,51 @@
+"""The models that can be played: finished runs, and those that come with the project."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from .generation import Model, load_model
+from .grid import ROOT
+
+RECORDED = "recorded-models"  # folder under data/, in the repository: <cell>.safetensors and a card for each
+
+
+def models() -> dict[str, Path]:
+    """Return the weights of every model at hand, by name: those that come with the project first, then runs.
+
+    Returns
+    -------
+    dict
+        ``recorded-models/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
+    """
+    carried = sorted((ROOT / "data" / RECORDED).glob("*.safetensors"))
+    finished = sorted(marker.parent for marker in (ROOT / "runs").glob("*/*/done.json"))
+    found = {f"{RECORDED}/{file.stem}": file for file in carried}
+    return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
+
+
+def find(name: str) -> Path:
+    """Return the weights of a model at hand, of a run's folder, or of a file; ValueError says what there is.
+
+    Parameters
+    ----------
+    name : str
+        A name of `models`, or a path to a folder of a run or to a weights file.
+    """
+    known = models()
+    path = Path(name)
+    path = path / "sing.safetensors" if path.is_dir() else path
+    short = name.removeprefix("./").rstrip("/")
+    if short in known:
+        return known[short]
+    if path.is_file():
+        return path
+    like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
+    hint = f"one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
+    raise ValueError(f"no model {name!r}: of {len(known)} at hand {hint}")
+
+
+def load(name: str) -> Model:
+    """Load a model by the name that `find` takes."""
+    return load_model(find(name))
