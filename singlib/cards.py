@@ -1,0 +1,100 @@
+"""Models that come with the project: half-precision weights, and a card that says what they are and are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from .files import replacing
+from .grid import ROOT
+from .quality import HEARD, SCORES, model_grade
+from .records import Run
+from .shelf import RECORDED
+
+LICENCES = {
+    "mini": "220 notes rendered from a soundfont (data/mini, MIT licence)",
+    "nsynth-test": "NSynth's test split (J. Engel et al., 2017, CC BY 4.0): stand-ins for the paper's instruments",
+    "nsynth-valid": "NSynth's valid split (J. Engel et al., 2017, CC BY 4.0): stand-ins for the paper's instruments",
+    "nsynth-train": "NSynth's train split (J. Engel et al., 2017, CC BY 4.0): the paper's instruments",
+}
+NOT_FOR = (
+    "Pitches outside its range, velocities between the five, notes longer than four seconds: it has never heard them. "
+    "Instruments it was not trained on: there is one embedding for each instrument, and none for a new one. "
+    "Music as it is played: every note begins and ends alone. "
+)
+POOR = "Listening: by its grade its notes are not the instrument's."
+
+
+def publish(run: Run, folder: Path | None = None) -> Path:
+    """Write a finished run's model for the repository: ``<cell>.safetensors`` in 16 bits, and ``<cell>.md``.
+
+    Parameters
+    ----------
+    run : Run
+        Finished records.
+    folder : Path, optional
+        ``data/recorded-models`` if left out.
+
+    Returns
+    -------
+    Path
+        The weights.
+
+    Raises
+    ------
+    ValueError
+        If the run is not finished, or a weight is beyond half precision.
+    """
+    if run.state() != "done":
+        raise ValueError(f"{run.cell.name} of {run.profile.name} is {run.state()}: only a finished run has a model")
+    folder = folder or ROOT / "data" / RECORDED
+    with safe_open(run.weights_file, "numpy") as file:
+        about = file.metadata()["about"]
+        names = list(file.keys())
+        with np.errstate(over="ignore"):  # infinite weights are named below
+            halves = {name: file.get_tensor(name).astype(np.float16) for name in names}
+    beyond = [name for name, weights in halves.items() if not np.isfinite(weights).all()]
+    if beyond:
+        raise ValueError(f"{run.cell.name}: {', '.join(beyond)} has weights beyond half precision (65,504)")
+    target = folder / f"{run.cell.name}.safetensors"
+    with replacing(target) as beside:
+        save_file(halves, beside, metadata={"about": about})
+    with replacing(target.with_suffix(".md")) as beside:
+        beside.write_text(card(run))
+    return target
+
+
+def card(run: Run) -> str:
+    """Return the card of a finished run's model, in Markdown: data, cell, losses, grade, limits, provenance."""
+    facts = json.loads((run.folder / "cell.json").read_text())
+    with safe_open(run.weights_file, "numpy") as file:
+        about = json.loads(file.metadata()["about"])
+    history, quality = pd.read_csv(run.history_file), pd.read_csv(run.folder / "quality.csv")
+    last = history[history.stage == "fine-tuning"].groupby("spectrum", sort=False).loss.last()
+    in_tune = quality.pitch_heard.dropna() >= HEARD
+    cell, sizes = facts["cell"], facts["sizes"]
+    ranges = ", ".join(f"{role} (MIDI {low} to {high})" for role, (low, high) in about["pitches"].items())
+    bad = SCORES[model_grade(list(quality.grade)).grade] < SCORES["+"]
+    lines = [
+        f"# {run.cell.name}",
+        f"SING: {cell['activation']}, {cell['loss']} loss (gradient {cell['gradient']}), seed "
+        f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
+        f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
+        f"**Plays** {ranges}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
+        f"**Trained on** {LICENCES[run.profile.data]}. Weights are under the licence of the project; notes made with "
+        "them name their data.",
+        "**Losses** after the last epoch, as trained: "
+        + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
+        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} notes; at the labelled pitch "
+        f"{in_tune.mean():.0%} of them.",
+        f"**Not good for.** {NOT_FOR}{POOR if bad else ''}".strip(),
+        f"**Made** {facts['finished']} on {facts['device']}, {sum(facts['seconds'].values()):.0f} s, singlib "
+        f"{facts['singlib']}, torch {facts['packages']['torch']}; data digest {facts['data_digest'][:16]}. In 16 "
+        "bits; the records are of the full weights.",
+    ]
+    return "\n\n".join(lines) + "\n"
