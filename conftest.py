@@ -46,7 +46,25 @@ def smoke_root():
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """Start the machine's Chromium; where SINGLIB_BROWSER says "required", its absence is a failure."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        if os.environ.get("SINGLIB_BROWSER") == "required":
+            pytest.fail(f"no browser: none of {', '.join(names)} is on the path")
+        pytest.skip("no Chromium on the path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        running = playwright.chromium.launch(executable_path=found, args=quiet)
+        yield running
+        running.close()
+
+
 def pytest_runtest_setup(item):
     """Give the notebooks that read finished records theirs."""
-    if item.path.name in ("report.ipynb", "04-listen.ipynb"):
+    if item.path.name in ("report.ipynb", "03-play.ipynb", "04-listen.ipynb"):
         _train_smoke_grid()

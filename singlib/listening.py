@@ -6,11 +6,10 @@ import time
 from typing import Any
 
 import ipywidgets as widgets
-from IPython.display import Audio
 
 from .quality import GRADES
 from .ratings import Session, Stimulus
-from .sound import SAMPLE_RATE
+from .spectrograms import player
 
 # What the six grades mean, in the words of section 3.2.
 MEANING = {
@@ -92,13 +91,9 @@ class ListeningTest(widgets.VBox):
             f"<b>Sound {total - len(left) + 1} of {total}</b>: {label.role}, MIDI pitch {label.pitch}, "
             f"velocity {label.velocity}"
         )
-        self.players.value = (
-            f"<table><tr><td>the note itself</td><td>{_player(self.session.target(self.now))}</td></tr>"
-            f"<tr><td>the sound to grade</td><td>{_player(self.session.sound(self.now), autoplay=True)}</td></tr>"
-            "</table>"
+        sounds = {"the note itself": self.session.target(self.now), "the sound to grade": self.session.sound(self.now)}
+        rows = (
+            f"<tr><td>{name}</td><td>{player(sound, name, aloud=name == 'the sound to grade')}</td></tr>"
+            for name, sound in sounds.items()
         )
-
-
-def _player(waveform: Any, autoplay: bool = False) -> str:
-    loudest = max(1.0, abs(waveform).max())  # what is beyond full scale would be clipped
-    return Audio(waveform / loudest, rate=SAMPLE_RATE, normalize=False, autoplay=autoplay)._repr_html_()
+        self.players.value = f"<table>{''.join(rows)}</table>"

@@ -12,6 +12,7 @@ import scipy.signal
 import soundfile
 from IPython.display import HTML
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from . import nsynth
 from .grid import Cell, Profile
@@ -40,14 +41,38 @@ def beside_target(profile: Profile, cell: Cell, label: nsynth.Label) -> Figure:
     powers = [spectrogram(target), spectrogram(generated)]
     drawn, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
     for side, power, title in zip(axes, powers, ("target", "generated"), strict=True):
-        level = 10 * np.log10(power / powers[0].max() + 1e-12)
-        extent = (0, nsynth.SAMPLES / nsynth.SAMPLE_RATE, 0, nsynth.SAMPLE_RATE / 2000)
-        image = side.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
-        side.set(xlabel="time (s)", ylabel="frequency (kHz)")
+        image = _show(side, power, powers[0].max())
         side.set_title(f"{title}: {label.role}, MIDI {label.pitch}, velocity {label.velocity}", fontsize=10)
         side.label_outer()
     drawn.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
     return drawn
+
+
+def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
+    """Draw waveform and spectrogram of sounds by name, a column each, on one scale of dB below the loudest."""
+    powers = {name: spectrogram(sound) for name, sound in sounds.items()}
+    loudest = max(power.max() for power in powers.values()) or 1.0
+    drawn, axes = plt.subplots(
+        2, len(sounds), figsize=(4.5 * len(sounds) + 1, 4.6), sharex=True, sharey="row", squeeze=False,
+        height_ratios=(1, 2), layout="constrained",
+    )  # fmt: skip
+    for (above, below), (name, sound) in zip(axes.T, sounds.items(), strict=True):
+        above.plot(np.arange(len(sound)) / nsynth.SAMPLE_RATE, sound, lw=0.3, color="#0072B2")
+        above.set(title=name, ylabel="amplitude")
+        above.title.set_fontsize(9)
+        image = _show(below, powers[name], loudest)
+        for side in (above, below):
+            side.label_outer()
+    drawn.colorbar(image, ax=axes[1], label="power (dB below the loudest)", fraction=0.05)
+    return drawn
+
+
+def _show(axes: plt.Axes, power: np.ndarray, loudest: float) -> AxesImage:
+    """Draw a spectrogram, in dB below `loudest`."""
+    level = 10 * np.log10(power / loudest + 1e-12)
+    extent = (0, nsynth.SAMPLES / nsynth.SAMPLE_RATE, 0, nsynth.SAMPLE_RATE / 2000)
+    axes.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    return axes.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
 
 
 def spectrogram(waveform: np.ndarray) -> np.ndarray:
@@ -94,13 +119,17 @@ def seen(figure: Note, records: Records) -> str:
     )
 
 
-def player(waveform: np.ndarray, label: str) -> str:
-    """Return an HTML player with the sound inside, as FLAC; `label` is its name for those who cannot see it."""
+def player(waveform: np.ndarray, label: str, aloud: bool = False) -> str:
+    """Return an HTML player with the sound inside, as FLAC, which begins by itself if `aloud`.
+
+    `label` is its name for those who cannot see it.
+    """
     file = io.BytesIO()
     loudest = max(1.0, np.abs(waveform).max())  # what is beyond full scale would be clipped
     soundfile.write(file, waveform / loudest, nsynth.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<audio controls aria-label="{label}" src="data:audio/flac;base64,{data}"></audio>'
+    begin = "autoplay " if aloud else ""
+    return f'<audio controls {begin}aria-label="{label}" src="data:audio/flac;base64,{data}"></audio>'
 
 
 def players(profile: Profile, cells: dict[str, Cell], label: nsynth.Label) -> HTML:

@@ -1,8 +1,5 @@
 """The report page in a real browser: whole, quiet, and with nothing fetched from elsewhere."""
 
-import os
-import shutil
-
 import pandas as pd
 import pytest
 from pypdf import PdfReader
@@ -16,24 +13,6 @@ LOAD = """async () => Promise.all([...document.querySelectorAll('audio')].map(as
     const bytes = await (await fetch(player.src)).arrayBuffer();
     return (await context.decodeAudioData(bytes)).duration;
 }))"""
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Start the machine's Chromium; where SINGLIB_BROWSER says "required", its absence is a failure."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        if os.environ.get("SINGLIB_BROWSER") == "required":
-            pytest.fail(f"no browser: none of {', '.join(names)} is on the path")
-        pytest.skip("no Chromium on the path")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        running = playwright.chromium.launch(executable_path=found, args=quiet)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ GROUPS = (
         "parameters",
         "records",
     ),
-    ("stages", "generation", "pitch", "measures", "quality", "training"),
+    ("stages", "generation", "pitch", "measures", "quality", "training", "shelf"),
     (
         "ratings",
         "listening",
@@ -88,6 +88,8 @@ GROUPS = (
         "probes",
         "gallery",
         "assay",
+        "playing",
+        "cards",
         "status",
     ),
     ("batch", "__main__"),

@@ -1,0 +1,176 @@
+"""The instrument for a notebook: pick a model, press a key, hear the note at once and see it beside its target."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import ipywidgets as widgets
+import librosa
+import matplotlib.pyplot as plt
+
+from . import nsynth, shelf
+from .generation import Model
+from .grid import PROFILES
+from .nsynth import PITCHES, VELOCITIES, Label
+from .spectrograms import player, side_by_side
+
+NONE, TARGET = "(none)", "the note itself"
+CHOSEN, UNKNOWN = "#E69F00", "#BBBBBB"  # colours of keys
+OCTAVES = 3  # on the keyboard at once
+WHITE = (0, 2, 4, 5, 7, 9, 11)  # semitones above C
+load = lru_cache(maxsize=4)(shelf.load)
+
+
+class Keyboard(widgets.VBox):
+    """A piano keyboard of three octaves; ``pitch.value`` is the MIDI pitch of the last key.
+
+    Keys that the model was not trained on are grey, and can be played all the same.
+    """
+
+    def __init__(self, pitch: int) -> None:
+        self.pitch = widgets.BoundedIntText(pitch, min=0, max=PITCHES - 1, description="MIDI pitch")
+        self.first = widgets.Dropdown(options=[(f"from C{octave - 1}", 12 * octave) for octave in range(9)])
+        self._trained = range(PITCHES)
+        self.piano = [widgets.Button() for _ in range(12 * OCTAVES)]
+        for place, key in enumerate(self.piano):
+            white = place % 12 in WHITE
+            column = 2 * (place // 12 * 7 + sum(step < place % 12 for step in WHITE)) + (1 if white else 0)
+            area = f"{2 if white else 1} / {column} / {3 if white else 2} / {column + 2}"
+            size = {"width": "auto", "height": "4.5em" if white else "3em", "padding": "0", "margin": "0"}
+            key.layout = widgets.Layout(grid_area=area, border="1px solid #888888", **size)
+            key.on_click(self._pressed)
+        self.pitch.observe(lambda _: self.draw(), "value")
+        self.first.observe(lambda _: self._show(), "value")
+        columns = widgets.Layout(grid_template_columns=f"repeat({14 * OCTAVES}, 1fr)", grid_gap="0", width="60em")
+        super().__init__([widgets.HBox([self.pitch, self.first]), widgets.GridBox(self.piano, layout=columns)])
+        self.draw()
+
+    def _pressed(self, key: widgets.Button) -> None:
+        self.pitch.value = self.first.value + self.piano.index(key)
+
+    def draw(self, trained: range | None = None) -> None:
+        """Label and colour the keys; `trained` are the pitches that the model was trained on from now on."""
+        self._trained = trained or self._trained
+        if not self.first.value <= self.pitch.value < self.first.value + 12 * OCTAVES:
+            self.first.value = min(max(self.pitch.value // 12 - 1, 0), 8) * 12  # the pitch in the middle octave
+        self._show()
+
+    def _show(self) -> None:
+        for place, key in enumerate(self.piano):
+            pitch = self.first.value + place
+            white, known = place % 12 in WHITE, pitch in self._trained
+            key.disabled = pitch >= PITCHES
+            key.description = str(pitch)
+            key.tooltip = name_of(pitch) + ("" if known else ": outside what the model was trained on")
+            chosen = pitch == self.pitch.value
+            dark = not white and known and not chosen
+            key.style.button_color = CHOSEN if chosen else UNKNOWN if not known else "#FFFFFF" if white else "#222222"
+            key.style.text_color = "#FFFFFF" if dark else "#000000"
+
+
+class PlayRoom(widgets.VBox):
+    """Two models on one note, heard and seen beside the note itself.
+
+    Parameters
+    ----------
+    model, other : str
+        Names of `singlib.shelf.models`; the first one at hand, and none, if left empty.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, or none of that name.
+    """
+
+    def __init__(self, model: str = "", other: str = "") -> None:
+        names = list(shelf.models())
+        for name in {model, other} - {""}:
+            shelf.find(name)
+            names += [name] * (name not in names)
+        if not names:
+            raise ValueError("no model is at hand: train some with `singlib run --profile quick`")
+        wide = {"layout": widgets.Layout(width="32em")}
+        self.model = widgets.Dropdown(options=names, value=model or names[0], description="model", **wide)
+        self.other = widgets.Dropdown(options=[NONE, *names], value=other or NONE, description="beside it", **wide)
+        self.instrument = widgets.Dropdown(description="instrument")
+        self.keyboard = Keyboard(0)
+        self.velocity = widgets.ToggleButtons(options=VELOCITIES, value=100, description="velocity")
+        self.said, self.players, self.picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        super().__init__(
+            [
+                self.model,
+                self.other,
+                self.instrument,
+                self.keyboard,
+                self.velocity,
+                self.said,
+                self.players,
+                self.picture,
+            ]
+        )
+        self._choose_model()
+        self.play(aloud=False)
+        self.model.observe(lambda _: self._choose_model(), "value")
+        for control in (self.model, self.other, self.instrument, self.keyboard.pitch, self.velocity):
+            control.observe(lambda _: self.play(), "value")
+
+    def _choose_model(self) -> None:
+        """Offer the model's instruments, and a pitch it was trained on; keep what is chosen where the model has it."""
+        about, kept = load(self.model.value).about, self.instrument.value
+        self.instrument.options = about["roles"]
+        self.instrument.value = kept if kept in about["roles"] else about["roles"][0]
+        lowest, highest = about["pitches"][self.instrument.value]
+        if not lowest <= self.keyboard.pitch.value <= highest:
+            known = {label.pitch for label in recordings(load(self.model.value)) if label.role == self.instrument.value}
+            middle = (lowest + highest) // 2
+            self.keyboard.pitch.value = min(known or {middle}, key=lambda pitch: abs(pitch - middle))
+
+    def play(self, aloud: bool = True) -> None:
+        """Generate the note with the chosen models, and show it beside its target, if there is one."""
+        label = Label(self.instrument.value, self.keyboard.pitch.value, self.velocity.value)
+        chosen = {name: load(name) for name in (self.model.value, self.other.value) if name != NONE}
+        main = chosen[self.model.value]
+        lowest, highest = main.about["pitches"][label.role]
+        self.keyboard.draw(range(lowest, highest + 1))
+        sounds, remarks = {}, [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."]
+        file = recordings(main).get(label)
+        if file is None:
+            remarks.append("There is no recording of this note to compare with.")
+        else:
+            sounds[TARGET] = nsynth.read_waveform(file)
+        for name, model in chosen.items():
+            if label.role not in model.about["roles"]:
+                remarks.append(f"{name} does not play {label.role}.")
+                continue
+            sounds[name] = model.generate([label], outside=True)[0]
+            if not model.trained_on(label):
+                ends = "{} to {}".format(*model.about["pitches"][label.role])
+                remarks.append(f"MIDI {label.pitch} is <b>outside what {name} was trained on</b>, {ends}.")
+        self.said.value = " ".join(remarks)
+        rows = (
+            f"<tr><td>{name}</td><td>{player(sound, f'{label}: {name}', aloud and name == self.model.value)}</td></tr>"
+            for name, sound in sounds.items()
+        )
+        self.players.value = f"<table>{''.join(rows)}</table>"
+        drawn, png = side_by_side(sounds), io.BytesIO()
+        drawn.savefig(png, format="png", dpi=80)
+        plt.close(drawn)
+        data = base64.b64encode(png.getvalue()).decode()
+        names = ", ".join(sounds)
+        self.picture.value = f'<img alt="Waveform and spectrogram: {names}" src="data:image/png;base64,{data}">'
+
+
+def name_of(pitch: int) -> str:
+    """Return a MIDI pitch as a note with its frequency: ``C4 (261.6 Hz)``."""
+    return f"{librosa.midi_to_note(pitch, unicode=False)} ({librosa.midi_to_hz(pitch):.1f} Hz)"
+
+
+def recordings(model: Model) -> dict[Label, Path]:
+    """Return the notes of the data that a model was trained on; empty if they are not on this machine."""
+    try:
+        return nsynth.index(PROFILES[model.about["profile"]].data)
+    except (FileNotFoundError, KeyError):
+        return {}

@@ -1,0 +1,66 @@
+"""The notebooks to play and to listen with, in a real JupyterLab and a real browser."""
+
+import base64
+import io
+import shutil
+
+import lab
+import librosa
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+SOURCES = "() => [...document.querySelectorAll('.jp-OutputArea audio')].map(player => player.src)"
+SECONDS = """async (source) => {
+    const context = new OfflineAudioContext(1, 16000, 16000);
+    const bytes = await (await fetch(source)).arrayBuffer();
+    return (await context.decodeAudioData(bytes)).duration;
+}"""
+
+
+@pytest.fixture(scope="module")
+def address(browser, smoke_root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(smoke_root, folder / "root", symlinks=True)  # ratings must not reach the other tests
+    with lab.server(folder, folder / "root") as found:
+        yield *found, folder / "root"
+
+
+@pytest.fixture
+def page(browser):
+    opened = browser.new_page(viewport={"width": 1400, "height": 2400})
+    yield opened
+    opened.close()
+
+
+def test_a_key_plays_the_note_that_was_asked_for(page, address):
+    lab.run_all(page, *address[:2], "03-play.ipynb")
+    page.wait_for_selector(".jp-OutputArea audio")
+    before = page.evaluate(SOURCES)
+    page.locator(".widget-dropdown select").first.select_option(label="runs/smoke/keys-ReLU-STFT-flow-0")
+    page.wait_for_function(f"before => ({SOURCES})().every(source => !before.includes(source))", arg=before)
+    before = page.evaluate(SOURCES)
+    page.get_by_role("button", name="66", exact=True).click()
+    page.wait_for_function(f"before => ({SOURCES})().length == 2 && !before.includes(({SOURCES})()[0])", arg=before)
+    sources = page.evaluate(SOURCES)
+    assert len(set(sources) - set(before)) == 2, "the note itself, and the model's"
+    for source in sources:
+        assert page.evaluate(SECONDS, source) == pytest.approx(4, abs=0.01)
+    assert page.locator(".jp-OutputArea img").evaluate("picture => picture.complete && picture.naturalWidth > 600")
+    note, rate = soundfile.read(io.BytesIO(base64.b64decode(sources[0].split(",")[1])))
+    heard = np.median(librosa.yin(note, fmin=60, fmax=2000, sr=rate)[5:60])  # while it sounds
+    assert rate == 16_000 and abs(1200 * np.log2(heard / 369.99)) < 50, f"F#4 was asked for, {heard:.0f} Hz is heard"
+
+
+def test_ten_ratings_by_keyboard_are_kept(page, address):
+    lab.run_all(page, *address[:2], "04-listen.ipynb")
+    field = page.get_by_placeholder("click here")
+    for number in range(10):
+        kept = page.get_by_text(f"Sound {number + 1} of", exact=False)
+        kept.wait_for()
+        field.click()
+        field.press(str(number % 6 + 1))
+    page.get_by_text("Done: 10 sounds").wait_for()
+    ratings = pd.read_csv(address[2] / "data" / "ratings" / "smoke" / "me.csv", keep_default_na=False)
+    assert list(ratings.grade) == ["-", "-/o", "o", "o/+", "+", "++", "-", "-/o", "o", "o/+"]

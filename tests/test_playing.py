@@ -1,0 +1,130 @@
+"""Playing: models at hand, notes as files, the play room, and the cards of models that come with the project."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file, save_file
+
+from conftest import run_singlib
+from singlib import cards, generation, playing, records, shelf
+from singlib.grid import PROFILES, Cell
+from singlib.nsynth import Label
+from singlib.records import Run
+
+NAME = "runs/smoke/keys-ReLU-STFT-flow-0"
+
+
+@pytest.fixture(scope="module")
+def model(smoke_root):
+    return shelf.load(NAME)
+
+
+def generate(*arguments):
+    """Run ``singlib generate``; return exit status and what it said."""
+    done = run_singlib("generate", *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = done.communicate()[0]
+    return done.returncode, said
+
+
+def test_the_command_writes_what_the_model_plays(model, tmp_path):
+    chord = ("--instrument", "keys", "--pitch", "60,64", "--velocity", "25,127")
+    assert generate("--run", NAME, *chord, "--out", str(tmp_path)) == (0, f"wrote 4 notes to {tmp_path}\n")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "keys-060-025.wav", "keys-060-127.wav", "keys-064-025.wav", "keys-064-127.wav",
+    ]  # fmt: skip
+    written, rate = soundfile.read(tmp_path / "keys-064-127.wav")
+    expected = model.generate([Label("keys", 64, 127)])[0]
+    assert rate == 16_000 and np.abs(written - expected).max() < 1e-4
+
+
+def test_a_list_of_names_is_read_with_its_faults(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("# a chord\nkeys-060-100\n\nbrass1-038-025  # low\n")
+    assert generation.read_labels(file) == [Label("keys", 60, 100), Label("brass1", 38, 25)]
+    file.write_text("keys-060-100\nkeys-6o-100\n")
+    with pytest.raises(ValueError, match=r"notes\.txt, line 2: 'keys-6o-100' names no note; one is 'keys-060-100'"):
+        generation.read_labels(file)
+    with pytest.raises(ValueError, match="pitch '60;64' is no list of numbers"):
+        generation.chord("keys", "60;64", "100")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a model by --run or by --recorded"),
+        (("--run", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),
+        (("--run", NAME, "--pitch", "10"), "pitch 10 of keys is outside the trained 21 to 108"),
+        (("--run", NAME, "--velocity", "99"), "unknown velocity 99"),
+        (("--run", NAME, "--format", "mp3"), "unknown format 'mp3'; choose one of wav, flac"),
+        (("--run", NAME, "--instrument", "harp"), "unknown instrument 'harp'; choose one of keys"),
+    ],
+)
+def test_a_mistake_is_named_and_nothing_is_written(smoke_root, arguments, message, tmp_path):
+    status, said = generate(*arguments, "--out", str(tmp_path / "notes"))
+    assert status == 1 and message in said and "Traceback" not in said
+    assert not (tmp_path / "notes").exists()
+
+
+def test_a_pitch_outside_is_played_when_asked_for(model):
+    with pytest.raises(ValueError, match="outside the trained 21 to 108"):
+        model.generate([Label("keys", 12, 100)])
+    assert model.generate([Label("keys", 12, 100)], outside=True).shape == (1, 64_000)
+    with pytest.raises(ValueError, match="pitch 128 is no MIDI pitch"):
+        model.generate([Label("keys", 128, 100)], outside=True)
+
+
+def test_a_note_louder_than_full_scale_is_turned_down(tmp_path):
+    wave = 3 * np.sin(np.arange(64_000) / 10)[None]
+    (file,) = generation.write_notes(tmp_path, [Label("keys", 60, 100)], wave, "flac")
+    assert np.corrcoef(soundfile.read(file)[0], wave[0])[0, 1] > 0.99999  # clipped, it would be 0.96
+
+
+def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_root):
+    room = playing.PlayRoom(NAME, "runs/smoke/brass1-ReLU-STFT-flow-0")
+    assert "does not play keys" in room.said.value
+    room.other.value = "runs/smoke/keys-ELU-CQT-flow-0"
+    room.keyboard.pitch.value = 66
+    assert "keys-066-100" in room.said.value and "outside" not in room.said.value
+    assert room.players.value.count("<audio") == 3 and room.players.value.count("autoplay") == 1
+    grey = [key.description for key in room.keyboard.piano if key.style.button_color == playing.UNKNOWN]
+    assert grey == []
+    before = room.players.value
+    room.keyboard.first.value = 0
+    room.keyboard.piano[12].click()  # MIDI 12: lower than a piano goes
+    assert "keys-012-100" in room.said.value and room.said.value.count("outside what") == 2
+    assert room.players.value != before and room.players.value.count("<audio") == 2
+    grey = [key.description for key in room.keyboard.piano if key.style.button_color == playing.UNKNOWN]
+    assert set(map(str, range(21))) - {"12"} == set(grey)
+
+
+def test_the_play_room_without_a_model_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(shelf, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match="train some with `singlib run --profile quick`"):
+        playing.PlayRoom()
+
+
+def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, monkeypatch):
+    run = Run(Cell("brass1"), PROFILES["smoke"])
+    monkeypatch.setattr(shelf, "ROOT", tmp_path)
+    weights = cards.publish(run, tmp_path / "data" / shelf.RECORDED)
+    assert list(shelf.models()) == [f"{shelf.RECORDED}/{run.cell.name}"]
+    assert weights.stat().st_size < 0.55 * run.weights_file.stat().st_size
+    note = [Label("brass1", 62, 100)]
+    full, half = (generation.load_model(file).generate(note) for file in (run.weights_file, weights))
+    assert np.abs(full - half).max() < 0.01 * np.abs(full).max()
+    text = weights.with_suffix(".md").read_text()
+    for part in ("ReLU, STFT loss", "MIDI 38 to", "MIT licence", "Grade", "Not good for", "Losses", "torch 2."):
+        assert part in text, part
+
+
+def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="is missing: only a finished run has a model"):
+        cards.publish(Run(Cell("mallet"), PROFILES["smoke"]), tmp_path)
+    run = Run(Cell("brass1"), PROFILES["smoke"])
+    huge = tmp_path / "sing.safetensors"
+    save_file({"decoder.0.weight": 1e6 * load_file(run.weights_file)["decoder.0.weight"]}, huge, {"about": "{}"})
+    monkeypatch.setattr(records.Run, "weights_file", huge)
+    with pytest.raises(ValueError, match=r"decoder\.0\.weight has weights beyond half precision"):
+        cards.publish(run, tmp_path)
