@@ -36,8 +36,8 @@ test: env  ## run the tests and check every notebook
 test-slow: env  ## run the long campaigns too
 	$(BIN)/pytest
 
-lab: env  ## open JupyterLab on the notebook of one model
-	$(BIN)/jupyter lab notebooks/train.ipynb
+lab: env  ## open JupyterLab on the notebook to play with
+	$(BIN)/jupyter lab notebooks/03-play.ipynb
 
 notebooks: env  ## execute the notebooks again and keep their outputs (after a change of numbers)
 	$(BIN)/python tests/refresh_notebooks.py

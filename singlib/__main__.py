@@ -24,9 +24,13 @@ def main() -> None:
 def data(
     split: Annotated[str, typer.Option(help="train (the paper's instruments), valid or test")] = "train",
     source: Annotated[str | None, typer.Option(help="path or URL of the archive; NSynth's own if left out")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be read and kept")] = False,
 ) -> None:
     """Fetch the notes of the eight instruments of an NSynth split into data/, and nothing else."""
     try:
+        if dry_run:
+            print(download.plan(split, source))
+            return
         folder = download.download(split, source)
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib data: {error}") from error
@@ -84,7 +88,7 @@ def generate(
         if (run is None) == (recorded is None):
             raise ValueError("name a model by --run or by --recorded")
         check_choice("format", suffix, generation.FORMATS)
-        model = shelf.load(run or f"{shelf.RECORDED}/{recorded}")
+        model = shelf.load(run or f"recorded/{recorded}")
         if notes is None:
             labels = generation.chord(instrument or model.about["roles"][0], pitch, velocity)
         else:

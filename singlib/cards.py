@@ -11,10 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from .files import replacing
-from .grid import ROOT
 from .quality import HEARD, SCORES, model_grade
 from .records import Run
-from .shelf import RECORDED
+from .shelf import CARRIED
 
 LICENCES = {
     "mini": "220 notes rendered from a soundfont (data/mini, MIT licence)",
@@ -38,7 +37,7 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     run : Run
         Finished records.
     folder : Path, optional
-        ``data/recorded-models`` if left out.
+        ``data/recorded/models`` if left out.
 
     Returns
     -------
@@ -52,7 +51,6 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     """
     if run.state() != "done":
         raise ValueError(f"{run.cell.name} of {run.profile.name} is {run.state()}: only a finished run has a model")
-    folder = folder or ROOT / "data" / RECORDED
     with safe_open(run.weights_file, "numpy") as file:
         about = file.metadata()["about"]
         names = list(file.keys())
@@ -61,7 +59,7 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     beyond = [name for name, weights in halves.items() if not np.isfinite(weights).all()]
     if beyond:
         raise ValueError(f"{run.cell.name}: {', '.join(beyond)} has weights beyond half precision (65,504)")
-    target = folder / f"{run.cell.name}.safetensors"
+    target = (folder or CARRIED) / f"{run.cell.name}.safetensors"
     with replacing(target) as beside:
         save_file(halves, beside, metadata={"about": about})
     with replacing(target.with_suffix(".md")) as beside:

@@ -37,6 +37,16 @@ _METADATA = re.compile(r"(?:[^/]+/)?examples\.json")
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, ijson.JSONError, UnicodeDecodeError)
 
 
+def plan(split: str, source: str | None = None) -> str:
+    """Say what `download` would read, and where its notes would go; ValueError if there is no such split."""
+    check_choice("split", split, SPLITS)
+    folder = ROOT / "data" / f"nsynth-{split}"
+    if (folder / SUMS).is_file():
+        return f"{folder} is whole already: nothing to fetch"
+    roles = ", ".join(f"{role} ({instrument})" for role, instrument in nsynth.ROLES[folder.name].items())
+    return f"would read {source or ADDRESS.format(split=split)} and keep in {folder} the notes of {roles}"
+
+
 def download(split: str, source: str | None = None, say: Callable[[str], None] = tqdm.write) -> Path:
     """Fetch the notes of the eight roles of a split into ``data/nsynth-<split>``.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from .generation import Model, load_model
 from .grid import ROOT
 
-RECORDED = "recorded-models"  # folder under data/, in the repository: <cell>.safetensors and a card for each
+CARRIED = ROOT / "data" / "recorded" / "models"  # in the repository: <cell>.safetensors and a card for each
 
 
 def models() -> dict[str, Path]:
@@ -17,11 +17,11 @@ def models() -> dict[str, Path]:
     Returns
     -------
     dict
-        ``recorded-models/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
+        ``recorded/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
     """
-    carried = sorted((ROOT / "data" / RECORDED).glob("*.safetensors"))
+    carried = sorted(CARRIED.glob("*.safetensors"))
     finished = sorted(marker.parent for marker in (ROOT / "runs").glob("*/*/done.json"))
-    found = {f"{RECORDED}/{file.stem}": file for file in carried}
+    found = {f"recorded/{file.stem}": file for file in carried}
     return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
 
 

@@ -101,15 +101,16 @@ def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_ro
 
 def test_the_play_room_without_a_model_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(shelf, "ROOT", tmp_path)
+    monkeypatch.setattr(shelf, "CARRIED", tmp_path)
     with pytest.raises(ValueError, match="train some with `singlib run --profile quick`"):
         playing.PlayRoom()
 
 
 def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, monkeypatch):
     run = Run(Cell("brass1"), PROFILES["smoke"])
-    monkeypatch.setattr(shelf, "ROOT", tmp_path)
-    weights = cards.publish(run, tmp_path / "data" / shelf.RECORDED)
-    assert list(shelf.models()) == [f"{shelf.RECORDED}/{run.cell.name}"]
+    monkeypatch.setattr(shelf, "CARRIED", tmp_path)
+    weights = cards.publish(run, tmp_path)
+    assert next(iter(shelf.models())) == f"recorded/{run.cell.name}"
     assert weights.stat().st_size < 0.55 * run.weights_file.stat().st_size
     note = [Label("brass1", 62, 100)]
     full, half = (generation.load_model(file).generate(note) for file in (run.weights_file, weights))

@@ -9,7 +9,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 import refresh_notebooks
 import yaml
 
@@ -160,16 +159,3 @@ def test_the_environment_is_made_when_missing_or_older_than_the_pins(tmp_path):
     assert "pip install" not in plan() and "singlib run" in plan()
     os.utime(tmp_path / ".venv" / ".fresh", (0, 0))
     assert "pip install" in plan()
-
-
-@pytest.mark.parametrize(
-    "command", re.findall(r"^    ((?:make|papermill|singlib) .*)$", (PROJECT / "README.md").read_text(), re.M)
-)
-def test_readme_names_commands_that_exist(command):
-    tool, first = command.split()[:2]
-    if tool == "make":
-        assert re.search(rf"^{first}:", (PROJECT / "Makefile").read_text(), re.M)
-    elif tool == "singlib":
-        subprocess.run([sys.executable, "-m", "singlib", first, "--help"], check=True, capture_output=True)
-    else:
-        assert (PROJECT / first).exists()

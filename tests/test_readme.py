@@ -1,0 +1,104 @@
+"""The README keeps its word: its commands and its Python are read from it and run, at smoke size."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import PROJECT, ROOT
+
+README = (PROJECT / "README.md").read_text()
+COMMANDS = re.findall(r"^    ((?:make|papermill|singlib|dask|conda|CUDA_VISIBLE_DEVICES=\S+) .*)$", README, re.M)
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+BIN = Path(sys.executable).parent
+SMALL = {
+    "runs/quick/k+m+v-": "runs/smoke/keys-",
+    "--profile quick": "--profile smoke",
+    "PROFILE=quick": "PROFILE=smoke",
+}
+LONG = ("make paper", "make test", "make lab", "make data")  # what make would do is asked of make itself
+FAR = ("--scheduler", "--profile paper")  # for machines that a test has not: they only say what they would do
+ELSEWHERE = ("dask ", "conda ", "CUDA_VISIBLE_DEVICES")  # tools beside ours: their words are checked
+
+
+def small(text):
+    """Put the smoke grid in the place of the larger ones."""
+    for large, little in SMALL.items():
+        text = text.replace(large, little)
+    return text
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith(ELSEWHERE)])
+def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
+    words = shlex.split(small(command))
+    if words[0] == "make":
+        # The environment at hand, whatever its age.
+        words[1:1] = ["--directory", str(PROJECT), f"BIN={BIN}", "--assume-old=.venv/.fresh"]
+        words += ["--dry-run"] * command.startswith(LONG)
+    elif any(far in command for far in FAR):
+        words = [*shlex.split(command.replace("--profile paper", "--profile smoke")), "--dry-run"]
+    if words[0] == "papermill":
+        words[1] = str(PROJECT / words[1])
+    words[0] = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
+    environment = os.environ | {"SINGLIB_ROOT": str(ROOT)}
+    where = ROOT if "generate" in words else tmp_path  # runs are named from the project's folder
+    words = [str(tmp_path / word) if word == "notes" else word for word in words]
+    done = subprocess.run(words, cwd=where, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "generate" in words:
+        assert [file.name for file in sorted((tmp_path / "notes").iterdir())] == [
+            f"keys-{pitch:03d}-100.wav" for pitch in (60, 64, 67)
+        ]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_download_says_what_it_would_fetch(split):
+    command = [sys.executable, "-m", "singlib", "data", "--split", split, "--dry-run"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"nsynth-{split}.jsonwav.tar.gz" in said and "keys (" in said and "brass5 (" in said
+
+
+def test_words_for_other_tools_are_theirs():
+    others = [command for command in COMMANDS if command.startswith(ELSEWHERE)]
+    assert [command.split()[0] for command in others] == ["conda", "dask", "CUDA_VISIBLE_DEVICES=0"]
+    for tool in ("scheduler", "worker"):
+        said = subprocess.run([BIN / "dask", tool, "--help"], capture_output=True, text=True, check=True).stdout
+        assert tool != "worker" or "--nthreads" in said
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text())
+    assert environment["name"] == "singlib"
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_python_runs_as_printed(number, smoke_root, tmp_path):
+    """Each block as it stands, after the names that the text around it supposes."""
+    given = {
+        "estimate": "import torch\nestimate, target = torch.randn(2, 1, 65_024, requires_grad=True)",
+        "generated": "import numpy as np\ngenerated, target = np.random.default_rng(0).standard_normal((2, 64_000))",
+    }
+    block = small(BLOCKS[number])
+    if "SLURMCluster" in block:
+        pytest.skip("needs a SLURM cluster and dask-jobqueue")
+    before = [line for name, line in given.items() if re.search(rf"\({name},", block)]
+    code = "\n".join([*before, block])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for line in re.findall(r"^# .*?(all \d+ parameters get a gradient)", block, re.M):
+        assert line in done.stdout
+
+
+def test_files_that_it_shows_are_there():
+    shown = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert len(shown) >= 2
+    for link in shown:
+        assert (PROJECT / link).is_file(), link
+
+
+def test_the_citation_is_whole():
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    assert citation["license"] == "MIT" and len(citation["references"]) == 2
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
