@@ -89,7 +89,7 @@ def card(run: Run) -> str:
         "**Losses** after the last epoch, as trained: "
         + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
         f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} notes; at the labelled pitch "
-        f"{in_tune.mean():.0%} of them.",
+        f"{100 * in_tune.mean():.0f} % of them.",
         f"**Not good for.** {NOT_FOR}{POOR if bad else ''}".strip(),
         f"**Made** {facts['finished']} on {facts['device']}, {sum(facts['seconds'].values()):.0f} s, singlib "
         f"{facts['singlib']}, torch {facts['packages']['torch']}; data digest {facts['data_digest'][:16]}. In 16 "

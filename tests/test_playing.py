@@ -2,6 +2,7 @@
 
 import subprocess
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -118,6 +119,19 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
     text = weights.with_suffix(".md").read_text()
     for part in ("ReLU, STFT loss", "MIDI 38 to", "MIT licence", "Grade", "Not good for", "Losses", "torch 2."):
         assert part in text, part
+
+
+@pytest.mark.parametrize("weights", sorted(shelf.CARRIED.glob("*.safetensors")), ids=lambda file: file.stem)
+def test_a_model_that_comes_with_the_project_plays_in_tune_and_has_its_card(weights):
+    model = generation.load_model(weights)
+    text = weights.with_suffix(".md").read_text()
+    assert weights.stem == model.about["cell"] and "CC BY 4.0" in text and "Not good for" in text
+    role, (lowest, highest) = next(iter(model.about["pitches"].items()))
+    middle = (lowest + highest) // 2
+    notes = model.generate([Label(role, pitch, 75) for pitch in range(middle - 3, middle + 4)])
+    heard = [np.median(librosa.yin(note, fmin=40, fmax=2000, sr=16_000)[5:60]) for note in notes]
+    cents = 1200 * np.log2(heard / librosa.midi_to_hz(np.arange(middle - 3, middle + 4)))
+    assert (np.abs(cents) < 50).sum() >= 5, cents
 
 
 def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_path, monkeypatch):
