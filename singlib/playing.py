@@ -30,8 +30,8 @@ class Keyboard(widgets.VBox):
     Keys that the model was not trained on are grey, and can be played all the same.
     """
 
-    def __init__(self, pitch: int) -> None:
-        self.pitch = widgets.BoundedIntText(pitch, min=0, max=PITCHES - 1, description="MIDI pitch")
+    def __init__(self) -> None:
+        self.pitch = widgets.BoundedIntText(0, min=0, max=PITCHES - 1, description="MIDI pitch")
         self.first = widgets.Dropdown(options=[(f"from C{octave - 1}", 12 * octave) for octave in range(9)])
         self._trained = range(PITCHES)
         self.piano = [widgets.Button() for _ in range(12 * OCTAVES)]
@@ -96,7 +96,7 @@ class PlayRoom(widgets.VBox):
         self.model = widgets.Dropdown(options=names, value=model or names[0], description="model", **wide)
         self.other = widgets.Dropdown(options=[NONE, *names], value=other or NONE, description="beside it", **wide)
         self.instrument = widgets.Dropdown(description="instrument")
-        self.keyboard = Keyboard(0)
+        self.keyboard = Keyboard()
         self.velocity = widgets.ToggleButtons(options=VELOCITIES, value=100, description="velocity")
         self.said, self.players, self.picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
         super().__init__(
@@ -111,11 +111,20 @@ class PlayRoom(widgets.VBox):
                 self.picture,
             ]
         )
+        self._quiet = False
         self._choose_model()
         self.play(aloud=False)
-        self.model.observe(lambda _: self._choose_model(), "value")
         for control in (self.model, self.other, self.instrument, self.keyboard.pitch, self.velocity):
-            control.observe(lambda _: self.play(), "value")
+            control.observe(self._changed, "value")
+
+    def _changed(self, change: dict) -> None:
+        """Play what was chosen, once: a new model may move instrument and pitch too."""
+        if change["owner"] is self.model:
+            self._quiet = True
+            self._choose_model()
+            self._quiet = False
+        if not self._quiet:
+            self.play()
 
     def _choose_model(self) -> None:
         """Offer the model's instruments, and a pitch it was trained on; keep what is chosen where the model has it."""

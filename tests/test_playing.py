@@ -100,6 +100,16 @@ def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_ro
     assert set(map(str, range(21))) - {"12"} == set(grey)
 
 
+def test_another_model_is_played_once(smoke_root, monkeypatch):
+    room = playing.PlayRoom("runs/smoke/brass1-ReLU-STFT-flow-0")
+    room.keyboard.pitch.value = 10  # outside both: the new model's instrument and pitch change too
+    played = []
+    draw = playing.side_by_side
+    monkeypatch.setattr(playing, "side_by_side", lambda sounds: played.append(list(sounds)) or draw(sounds))
+    room.model.value = NAME
+    assert [names[-1] for names in played] == [NAME] and room.instrument.value == "keys"
+
+
 def test_the_play_room_without_a_model_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(shelf, "ROOT", tmp_path)
     monkeypatch.setattr(shelf, "CARRIED", tmp_path)
