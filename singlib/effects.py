@@ -229,24 +229,31 @@ def curves(records: Records, stage: str, **where: object) -> pd.DataFrame:
     return chosen(records.history, stage=stage, **where).pivot(index=KINDS, columns="epoch", values="loss")
 
 
+def last_epochs(losses: pd.DataFrame) -> pd.Series:
+    """Return the last epoch of each curve: not all models of a profile run equally long."""
+    return losses.apply(pd.Series.last_valid_index, axis=1)
+
+
 def needs(losses: pd.DataFrame, epochs: int) -> pd.DataFrame:
-    """Return the curves if they are as long as that."""
-    last = max(losses.columns)
-    if last < epochs:
-        raise Untestable(f"needs {epochs} epochs, these models ran {last}")
-    return losses
+    """Return the curves that are as long as that."""
+    last = last_epochs(losses)
+    if last.max() < epochs:
+        raise Untestable(f"needs {epochs} epochs, these models ran {last.max()}")
+    return losses[last >= epochs]
 
 
 def end(losses: pd.DataFrame) -> pd.Series:
-    """Return each curve's end: its mean over the last tenth of the epochs, since one epoch may be an outlier."""
-    last = max(needs(losses, 1).columns)
-    return losses[[epoch for epoch in losses if epoch > last - max(1, last / 10)]].mean(axis=1)
+    """Return each curve's end: its mean over the last tenth of its epochs, since one epoch may be an outlier."""
+    last = last_epochs(needs(losses, 1))
+    begins = last - np.maximum(1, last / 10)
+    late = losses.columns.to_numpy() > begins.to_numpy()[:, None]
+    return losses.where(late).mean(axis=1)
 
 
 def epochs_to(losses: pd.DataFrame, level: pd.Series | float) -> pd.Series:
     """Return the first epoch that is as low as `level` (of each model); one past the last if none is."""
     reached = losses.drop(columns=0, errors="ignore").le(level, axis=0)
-    return reached.idxmax(axis=1).where(reached.any(axis=1), max(losses.columns) + 1)
+    return reached.idxmax(axis=1).where(reached.any(axis=1), last_epochs(losses) + 1)
 
 
 def scores(records: Records, **where: object) -> pd.Series:
