@@ -8,15 +8,18 @@ import seaborn as sns
 from IPython.display import HTML, Image, Markdown
 from matplotlib.figure import Figure
 
-from . import claims, nsynth, verdicts
+from . import choice, claims, verdicts
 from .curves import COLOURS, DASHES, MARKERS, SPECTRUM_LABEL, WIDTHS
-from .figures import STAMP, output_folder
-from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell
+from .figures import FIGURES, STAMP, output_folder
+from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile
+from .nsynth import Label
 from .quality import GRADES, model_grade
 from .records import Records
-from .spectrograms import finished, players
+from .spectrograms import Note, finished, players
 
 STAGES = ("autoencoder", "fine-tuning")
+# Whose notes are played, sets of models and roles: those of Figures 16-22.
+PLAYED = (("keys", "keys"), ("k+m+v", "keys"), ("brass1-5", "brass1"))
 # What decides the question, of `singlib.claims`.
 DECISIVE = ("mfc-trains", "cqt-trains", "mfc-sounds-better", "cqt-sounds-better", "cqt-lowers-stft-faster")
 
@@ -120,18 +123,34 @@ def grades(records: Records) -> Figure:
 def sounds(records: Records) -> HTML:
     """Return players: the notes of Figures 16-22 as corrected models of each loss and activation make them."""
     parts = []
-    for instruments, role in (("keys", "keys"), ("k+m+v", "keys"), ("brass1-5", "brass1")):
-        label = nsynth.nearest(records.profile.data, role, *nsynth.FIGURE_NOTES[role])
-        cells = {
-            f"{loss}, {activation}": Cell(instruments, activation, loss)
-            for loss in PAPER_LOSSES
-            for activation in PAPER_ACTIVATIONS
-        }
-        made = {name: cell for name, cell in cells.items() if finished(cell, records)}
+    for instruments, role in PLAYED:
+        label = choice.nearest(records.profile.data, role, *choice.FIGURE_NOTES[role])
+        made = {f"{cell.loss}, {cell.activation}": cell for cell in _played(instruments) if finished(cell, records)}
         if made:
             parts.append(f"<p>Trained on {instruments}: {role}, MIDI {label.pitch}, velocity {label.velocity}.</p>")
-            parts.append(players(records.profile, made, label).data)
+            parts.append(players(records, made, label).data)
     return HTML("".join(parts))
+
+
+def _played(instruments: str) -> list[Cell]:
+    return [Cell(instruments, activation, loss) for loss in PAPER_LOSSES for activation in PAPER_ACTIVATIONS]
+
+
+def heard(profile: Profile) -> dict[str, list[Label]]:
+    """Return what the report plays, which is what records are to be carried with: cell -> labels of its notes.
+
+    Of the models of Figures 16-22 that is all they generate.
+    """
+    notes = {
+        cell.name: [choice.nearest(profile.data, role, *choice.FIGURE_NOTES[role])]
+        for instruments, role in PLAYED
+        for cell in _played(instruments)
+    }
+    for figure in FIGURES.values():
+        if isinstance(figure, Note):
+            cell = figure.cell
+            notes[cell.name] = [label for role in cell.roles for label in choice.notes_to_generate(profile.data, role)]
+    return notes
 
 
 def overview(records: Records) -> Markdown:

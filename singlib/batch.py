@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from . import nsynth, page
 from .files import locked, write_json
 from .grid import ROOT, Cell, Profile, cells
-from .records import Run
+from .runs import Run
 
 # Dask's sampling of its workers, which only wait for kernels here, takes 7 % of two cores away from these.
 _DASK = {

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from .files import replacing
 from .quality import HEARD, SCORES, model_grade
-from .records import Run
+from .runs import Run
 from .shelf import CARRIED
 
 LICENCES = {

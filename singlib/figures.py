@@ -12,7 +12,7 @@ from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 from pypdf import PdfWriter
 
-from . import curves, nsynth, spectrograms
+from . import choice, curves, spectrograms
 from .curves import Curves
 from .grid import ROOT, Cell, Profile
 from .records import Records
@@ -98,7 +98,7 @@ def caption(number: int, records: Records) -> str:
         if "10 identical" in figure.caption and records.profile.keys_models != 10:
             text += f" Here: at most {records.profile.keys_models} of each kind."
     else:
-        wanted, label = nsynth.FIGURE_NOTES[figure.role], spectrograms.shown(figure, records.profile)
+        wanted, label = choice.FIGURE_NOTES[figure.role], spectrograms.shown(figure, records.profile)
         text += f" Model {figure.cell.name}, {figure.role}, MIDI {label.pitch}, velocity {label.velocity}."
         if label[1:] != wanted:
             text += f" The paper's note (MIDI {wanted[0]}, velocity {wanted[1]}) is not in data/{records.profile.data}."
@@ -133,7 +133,7 @@ def show(number: int, records: Records) -> None:
     display(Image(save(number, records), alt=alternative), Markdown(caption(number, records)))
     if isinstance(figure, Note) and not missing(number, records):
         label = spectrograms.shown(figure, records.profile)
-        display(spectrograms.players(records.profile, {figure.cell.name: figure.cell}, label))
+        display(spectrograms.players(records, {figure.cell.name: figure.cell}, label))
 
 
 def book(records: Records) -> Path:

@@ -10,7 +10,7 @@ import seaborn as sns
 from IPython.display import HTML, Audio
 from matplotlib.figure import Figure
 
-from . import nsynth
+from . import choice, nsynth
 from .nsynth import SAMPLE_RATE, SAMPLES, TABLE2, VELOCITIES, Label
 from .spectrograms import spectrogram
 
@@ -50,7 +50,7 @@ def examples(data: str) -> list[Label]:
     """Choose a note of each instrument: that of Figures 16-22, or the middle of its range at velocity 100."""
     middles = {role: (row.lowest + row.highest) // 2 for role, row in TABLE2.items()}
     return [
-        nsynth.nearest(data, role, *nsynth.FIGURE_NOTES.get(role, (middle, 100))) for role, middle in middles.items()
+        choice.nearest(data, role, *choice.FIGURE_NOTES.get(role, (middle, 100))) for role, middle in middles.items()
     ]
 
 

@@ -76,10 +76,6 @@ ROLES = {
 # From here up, these instruments are noise in NSynth.
 NOISE_FROM = {"brass_acoustic_046": 84}
 
-# The notes that Figures 16-22 show: role -> (MIDI pitch, velocity). The text's "f sharp 4" of the
-# keys is MIDI 66, or 102 in German octave numbers; its d' of brass 1 is MIDI 62.
-FIGURE_NOTES = {"keys": (66, 100), "brass1": (62, 100)}
-
 
 @dataclass(frozen=True)
 class Notes:
@@ -199,6 +195,11 @@ def index(data: str) -> dict[Label, Path]:
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
 
 
+def at_hand(data: str) -> bool:
+    """Say whether the notes of a data folder are there."""
+    return (ROOT / "data" / data / "examples.json").is_file()
+
+
 def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
     """Return the notes of some roles; ValueError names a role without notes."""
     chosen = {label: file for label, file in index(data).items() if label.role in roles}
@@ -258,36 +259,3 @@ def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
         roles=roles,
         digest=_digest(chosen, dict(zip(index(data), digests, strict=True))),
     )
-
-
-def nearest(data: str, role: str, pitch: int, velocity: int) -> Label:
-    """Return the note of a role that is nearest in pitch, then in velocity."""
-    return min(select(data, (role,)), key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity)))
-
-
-def notes_to_generate(data: str, role: str) -> list[Label]:
-    """Choose the notes that a model generates of one instrument.
-
-    Table 2's generated counts follow no rule that could be found; we take the same share of the
-    notes at hand, evenly over pitch and velocity, always with the note that Figures 16-22 show.
-
-    Returns
-    -------
-    list of Label
-        In the order of pitch and velocity.
-    """
-    left = list(select(data, (role,)))
-    wanted = max(1, round(len(left) * TABLE2[role].generated / TABLE2[role].notes))
-    pitches = sorted({label.pitch for label in left})
-    chosen: list[Label] = []
-    for place in range(wanted):
-        pitch = pitches[place * len(pitches) // wanted]
-        velocity = VELOCITIES[2 * place % len(VELOCITIES)]  # by twos: neighbours in pitch differ in velocity
-        chosen.append(min(left, key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity))))
-        left.remove(chosen[-1])
-    if role in FIGURE_NOTES:
-        shown = nearest(data, role, *FIGURE_NOTES[role])
-        if shown not in chosen:
-            chosen.remove(min(chosen, key=lambda label: abs(label.pitch - shown.pitch)))
-            chosen.append(shown)
-    return sorted(chosen)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from . import nsynth
+from . import choice, nsynth
 from .controls import same_power, stationary_noise
 from .files import locked, replacing
 from .grid import ROOT, check_choice
@@ -86,9 +86,9 @@ class Session:
         for cell in self.records.grid:
             if cell.seed or cell.name not in done:
                 continue
-            marker = json.loads((self.records.folder(cell) / "done.json").read_text())
             for label in _labels(self.records.profile.data, cell.roles, self.notes):
-                found.add(Stimulus(label, cell.name, marker["signature"]))
+                if self.records.generated_file(cell.name, label).is_file():
+                    found.add(Stimulus(label, cell.name, _signature(self.records, cell.name)))
         for label in {stimulus.label for stimulus in found}:
             found |= {Stimulus(label, REFERENCE, ""), Stimulus(label, ANCHOR, "")}
         return sorted(found, key=lambda stimulus: (self._shuffled(str(stimulus.label)), self._shuffled(stimulus)))
@@ -116,7 +116,7 @@ class Session:
             return target
         if stimulus.cell == ANCHOR:
             return stationary_noise(target)
-        file = ROOT / "runs" / self.records.profile.name / stimulus.cell / "generated" / f"{stimulus.label}.flac"
+        file = self.records.generated_file(stimulus.cell, stimulus.label)
         return same_power(soundfile.read(file, dtype="float32")[0], target)
 
     def rate(self, stimulus: Stimulus, grade: str, seconds: float) -> None:
@@ -147,9 +147,9 @@ def _labels(data: str, roles: tuple[str, ...], notes: int) -> list[Label]:
     """Choose notes of each instrument that models generate: that of Figures 16-22 first, then evenly over pitch."""
     chosen = []
     for role in roles:
-        labels = nsynth.notes_to_generate(data, role)
-        shown = nsynth.FIGURE_NOTES.get(role)
-        first = nsynth.nearest(data, role, *shown) if shown else labels[len(labels) // 2]
+        labels = choice.notes_to_generate(data, role)
+        shown = choice.FIGURE_NOTES.get(role)
+        first = choice.nearest(data, role, *shown) if shown else labels[len(labels) // 2]
         others = [label for label in labels if label != first]
         step = len(others) / max(notes - 1, 1)
         chosen += [first, *(others[int((place + 0.5) * step)] for place in range(min(notes - 1, len(others))))]
@@ -180,12 +180,12 @@ def load(records: Records) -> pd.DataFrame:
     said["score"] = said.grade.map(SCORES).astype(float)
     missed = said[said.cell == REFERENCE].groupby("listener").score.agg(lambda score: (score < SCORES["+"]).mean())
     said["reliable"] = said.listener.map(missed).fillna(1.0) <= RELIABLE
-    about = [describe(cell) | {"now": _signature(records, cell)} for cell in records.grid]
+    about = [describe(cell) | {"now": _signature(records, cell.name)} for cell in records.grid]
     said = said.merge(pd.DataFrame(about), on="cell", how="left")
     return said[said.cell.isin([REFERENCE, ANCHOR]) | (said.signature == said.now)].drop(columns="now")
 
 
-def _signature(records: Records, cell: object) -> str | None:
+def _signature(records: Records, cell: str) -> str | None:
     marker = records.folder(cell) / "done.json"
     return json.loads(marker.read_text())["signature"] if marker.exists() else None
 

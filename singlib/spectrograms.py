@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,9 +15,9 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from . import nsynth
+from . import carried, choice, nsynth
 from .grid import Cell, Profile
-from .records import Records, Run
+from .records import Records
 
 CARRIED = ("mini",)  # data whose notes are in the repository: of others a report carries no recording
 
@@ -34,11 +35,9 @@ class Note:
         return cell == self.cell
 
 
-def beside_target(profile: Profile, cell: Cell, label: nsynth.Label) -> Figure:
+def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
     """Draw the spectrogram of a target note and of what a model made of its label, on one scale of dB."""
-    target = nsynth.read_waveform(nsynth.index(profile.data)[label])
-    generated, _ = soundfile.read(Run(cell, profile).generated_file(label))
-    powers = [spectrogram(target), spectrogram(generated)]
+    powers = [target(profile, label), spectrogram(soundfile.read(file)[0])]
     drawn, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
     for side, power, title in zip(axes, powers, ("target", "generated"), strict=True):
         image = _show(side, power, powers[0].max())
@@ -46,6 +45,13 @@ def beside_target(profile: Profile, cell: Cell, label: nsynth.Label) -> Figure:
         side.label_outer()
     drawn.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
     return drawn
+
+
+def target(profile: Profile, label: nsynth.Label) -> np.ndarray:
+    """Return the spectrogram of a note; where the notes are not there, the one that its records came with."""
+    if nsynth.at_hand(profile.data):
+        return spectrogram(nsynth.read_waveform(nsynth.index(profile.data)[label]))
+    return carried.target(profile, label)
 
 
 def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
@@ -84,7 +90,8 @@ def spectrogram(waveform: np.ndarray) -> np.ndarray:
 def draw_note(figure: Note, records: Records) -> Figure:
     """Draw a figure of a note; without its model it says so."""
     if finished(figure.cell, records):
-        return beside_target(records.profile, figure.cell, shown(figure, records.profile))
+        label = shown(figure, records.profile)
+        return beside_target(records.profile, label, records.generated_file(figure.cell.name, label))
     drawn, axes = plt.subplots(figsize=(10, 3.6))
     axes.axis("off")
     axes.text(0.5, 0.5, f"no finished model {figure.cell.name}", ha="center", transform=axes.transAxes)
@@ -98,7 +105,7 @@ def finished(cell: Cell, records: Records) -> bool:
 
 def shown(figure: Note, profile: Profile) -> nsynth.Label:
     """Return the note that a figure shows: the paper's, or the nearest that the data have."""
-    return nsynth.nearest(profile.data, figure.role, *nsynth.FIGURE_NOTES[figure.role])
+    return choice.nearest(profile.data, figure.role, *choice.FIGURE_NOTES[figure.role])
 
 
 def seen(figure: Note, records: Records) -> str:
@@ -132,13 +139,14 @@ def player(waveform: np.ndarray, label: str, aloud: bool = False) -> str:
     return f'<audio controls {begin}aria-label="{label}" src="data:audio/flac;base64,{data}"></audio>'
 
 
-def players(profile: Profile, cells: dict[str, Cell], label: nsynth.Label) -> HTML:
+def players(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> HTML:
     """Return players for a note as models made it, by name, and for the note itself where a report may carry it."""
     sounds = {}
-    if profile.data in CARRIED:
-        sounds["the note itself"] = nsynth.read_waveform(nsynth.index(profile.data)[label])
+    data = records.profile.data
+    if data in CARRIED:
+        sounds["the note itself"] = nsynth.read_waveform(nsynth.index(data)[label])
     for name, cell in cells.items():
-        sounds[name] = soundfile.read(Run(cell, profile).generated_file(label))[0]
+        sounds[name] = soundfile.read(records.generated_file(cell.name, label))[0]
     rows = "".join(
         f"<tr><td>{name}</td><td>{player(sound, f'{label}: {name}')}</td></tr>" for name, sound in sounds.items()
     )

@@ -14,7 +14,8 @@ from IPython.display import Markdown, display
 
 from .files import held
 from .grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
-from .records import Run, describe
+from .records import describe
+from .runs import Run
 
 STATES = ("done", "running", "failed", "stale", "ungraded", "begun", "damaged", "missing")
 STARTING = 10.0  # seconds of a cell that are no training: its kernel starts, imports, draws

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from IPython.display import Markdown, display
 
-from . import nsynth, ratings
+from . import choice, nsynth, ratings
 from .figures import STAMP, output_folder
 from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, cells
 from .quality import SCORES, model_grade
@@ -75,7 +75,7 @@ def table_1(records: Records) -> pd.DataFrame:
                 published = _count([c.name for c in kind if c.published], done)
                 corrected = _count([c.name for c in kind if not c.published], done)
                 row[f"{loss}/{activation}"] = published + (f" (+{corrected})" if corrected != "–" else "")
-        row["sampl."] = sum(len(nsynth.select(records.profile.data, (role,))) for role in roles)
+        row["sampl."] = len(choice.labels(records.profile.data, roles))
         row["sampl. (paper)"] = sum(nsynth.TABLE2[role].notes for role in roles)
         rows.append(row)
     return pd.DataFrame(rows).set_index("instr.")
@@ -99,7 +99,7 @@ def instruments(data: str) -> pd.DataFrame:
     Derived from what is on disk; where that is not what the paper had, the samples say what is missing.
     """
     try:
-        found = list(nsynth.index(data))
+        found = choice.labels(data)
     except FileNotFoundError:
         found = []
     wanted = nsynth.paper_notes(data) or {}
@@ -114,7 +114,7 @@ def instruments(data: str) -> pd.DataFrame:
                 "instrument": nsynth.ROLES[data][role],
                 "MIDI pitches": f"{min(pitches)}-{max(pitches)}" if labels else "–",
                 "sampl.": _samples(data, len(labels), missing),
-                "gen. sampl.": len(nsynth.notes_to_generate(data, role)) if labels else "–",
+                "gen. sampl.": len(choice.notes_to_generate(data, role)) if labels else "–",
                 "instrument (paper)": paper.name,
                 "MIDI pitches (paper)": f"{paper.lowest}-{paper.highest}",
                 "sampl. (paper)": paper.notes,

@@ -21,12 +21,12 @@ import soundfile
 import torch
 from torch import Tensor
 
-from . import __version__, nsynth
+from . import __version__, choice, nsynth
 from .files import replacing
 from .generation import Model, write_notes
 from .grid import LOSSES, Cell, Profile
 from .quality import grade
-from .records import Run
+from .runs import Run
 from .stages import STAGES, Trainer
 
 
@@ -78,6 +78,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
         If a loss is no longer finite.
     """
     run = Run(cell, profile)
+    profile = run.profile  # as it is for this cell
     with run.owned():
         run.check()
         if run.state() == "stale":
@@ -200,7 +201,7 @@ def _about(run: Run, notes: nsynth.Notes) -> dict:
 
 
 def _labels(run: Run, notes: nsynth.Notes) -> list[nsynth.Label]:
-    return [label for role in notes.roles for label in nsynth.notes_to_generate(run.profile.data, role)]
+    return [label for role in notes.roles for label in choice.notes_to_generate(run.profile.data, role)]
 
 
 def _generate(model: Model, run: Run, notes: nsynth.Notes) -> None:

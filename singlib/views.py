@@ -10,10 +10,10 @@ from IPython.display import HTML, Audio
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from . import nsynth
+from . import choice, nsynth
 from .curves import COLOURS
 from .nsynth import Label
-from .records import Run
+from .runs import Run
 
 
 def first_and_last(run: Run) -> pd.DataFrame:
@@ -54,9 +54,9 @@ def examples(run: Run) -> list[Label]:
     """Choose one generated note of each instrument: that of Figures 16-22, else a middle one."""
     chosen = []
     for role in run.cell.roles:
-        labels = nsynth.notes_to_generate(run.profile.data, role)
-        shown = nsynth.FIGURE_NOTES.get(role)
-        chosen.append(nsynth.nearest(run.profile.data, role, *shown) if shown else labels[len(labels) // 2])
+        labels = choice.notes_to_generate(run.profile.data, role)
+        shown = choice.FIGURE_NOTES.get(role)
+        chosen.append(choice.nearest(run.profile.data, role, *shown) if shown else labels[len(labels) // 2])
     return chosen
 
 

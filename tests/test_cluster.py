@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from conftest import make_root, run_singlib
-from singlib import batch, records, status
+from singlib import batch, runs, status
 from singlib.grid import PROFILES, cells
 
 COMPARED = ("history.csv", "quality.csv", "sing.safetensors")
@@ -282,7 +282,7 @@ def test_a_dry_run_says_what_would_run_and_why(root, smoke_root):
 
 
 def test_what_is_stale_is_said_with_its_reason(smoke_root, monkeypatch):
-    monkeypatch.setattr(records, "RECIPE", records.RECIPE + 1)
+    monkeypatch.setattr(runs, "RECIPE", runs.RECIPE + 1)
     said = status.plan(PROFILES["smoke"], KEYS, 2)
     assert f"{KEYS[0]:30} stale    recipe (1 -> 2)" in said and "3 cells would run" in said
     assert "6 stale" in status.summary(PROFILES["smoke"])

@@ -152,7 +152,8 @@ def test_figures_and_tables_import_no_torch():
 
 
 def test_table_1_of_the_paper_profile_is_the_papers(monkeypatch):
-    monkeypatch.setattr(tables.nsynth, "select", lambda data, roles: range(tables.nsynth.TABLE2[roles[0]].notes))
+    counts = {role: row.notes for role, row in tables.nsynth.TABLE2.items()}
+    monkeypatch.setattr(tables.choice, "labels", lambda data, roles: range(sum(counts[role] for role in roles)))
     table = tables.table_1(made_up("paper"))
     published = table.drop(columns=["sampl.", "sampl. (paper)"]).map(lambda entry: entry.split(" ")[0])
     for instruments, row in published.iterrows():

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from singlib import nsynth
+from singlib.choice import notes_to_generate
 from singlib.grid import ROOT
-from singlib.nsynth import TABLE2, VELOCITIES, Label, load_notes, notes_to_generate, select
+from singlib.nsynth import TABLE2, VELOCITIES, Label, load_notes, select
 
 MINI = ROOT / "data" / "mini"
 COUNTS = dict(zip(TABLE2, (40, 40, 20, 15, 30, 15, 30, 30), strict=True))

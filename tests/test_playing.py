@@ -9,10 +9,10 @@ import soundfile
 from safetensors.numpy import load_file, save_file
 
 from conftest import run_singlib
-from singlib import cards, generation, playing, records, shelf
+from singlib import cards, generation, playing, runs, shelf
 from singlib.grid import PROFILES, Cell
 from singlib.nsynth import Label
-from singlib.records import Run
+from singlib.runs import Run
 
 NAME = "runs/smoke/keys-ReLU-STFT-flow-0"
 
@@ -150,6 +150,6 @@ def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_
     run = Run(Cell("brass1"), PROFILES["smoke"])
     huge = tmp_path / "sing.safetensors"
     save_file({"decoder.0.weight": 1e6 * load_file(run.weights_file)["decoder.0.weight"]}, huge, {"about": "{}"})
-    monkeypatch.setattr(records.Run, "weights_file", huge)
+    monkeypatch.setattr(runs.Run, "weights_file", huge)
     with pytest.raises(ValueError, match=r"decoder\.0\.weight has weights beyond half precision"):
         cards.publish(run, tmp_path)

@@ -39,5 +39,5 @@ def test_cut_leaves_the_decoder_as_it_was_drawn(runs):
     assert cut
     for cell in cut:
         drawn = Trainer(cell, profile, nsynth.load_notes(profile.data, cell.roles), torch.device("cpu"))
-        trained = load_model(runs.folder(cell) / "sing.safetensors").sing.decoder.state_dict()
+        trained = load_model(runs.folder(cell.name) / "sing.safetensors").sing.decoder.state_dict()
         assert all(torch.equal(value, trained[key]) for key, value in drawn.sing.decoder.state_dict().items())

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from singlib import nsynth, records
+from singlib import nsynth, records, runs
 from singlib.files import replacing
 from singlib.grid import PROFILES, Cell
-from singlib.records import Run
+from singlib.runs import Run
 from singlib.training import train_cell
 
 SMOKE = PROFILES["smoke"]
@@ -20,7 +20,7 @@ SMOKE = PROFILES["smoke"]
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
     return Run(Cell("brass1"), SMOKE)
 
 
@@ -46,7 +46,7 @@ CHANGES = {
         patch.setattr(nsynth, "digest", lambda *_: "other"),
         Run(Cell("brass1"), SMOKE),
     )[1],
-    "recipe (1 -> 1000000)": lambda patch: (patch.setattr(records, "RECIPE", 10**6), Run(Cell("brass1"), SMOKE))[1],
+    "recipe (1 -> 1000000)": lambda patch: (patch.setattr(runs, "RECIPE", 10**6), Run(Cell("brass1"), SMOKE))[1],
 }
 
 

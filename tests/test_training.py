@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from singlib import records, stages, training
+from singlib import runs, stages, training
 from singlib.generation import load_model
 from singlib.grid import LOSSES, PROFILES, Cell
 from singlib.nsynth import Label, load_notes
-from singlib.records import Run
+from singlib.runs import Run
 
 GOLDEN = Path(__file__).parent / "golden_history.csv"
 GOLDEN_QUALITY = Path(__file__).parent / "golden_quality.csv"
@@ -21,7 +21,7 @@ TINY = replace(PROFILES["smoke"], name="tiny", epochs=(2, 1, 1), subset=None)
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -40,22 +40,22 @@ def golden(path, ours, recipe):
 
 
 def test_golden_history_and_quality(root):
-    """The recipe's numbers: when they change on purpose, raise records.RECIPE (or GRADING) and delete the file."""
+    """The recipe's numbers: when they change on purpose, raise runs.RECIPE (or GRADING) and delete the file."""
     cells = [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT"), Cell("brass1", "ReLU", "MFC")]
     runs = [training.train_cell(cell, TINY, "cpu", quiet) for cell in cells]
     ours, quality = (
         pd.concat([pd.read_csv(run.folder / name).assign(cell=run.cell.name) for run in runs], ignore_index=True)
         for name in ("history.csv", "quality.csv")
     )
-    kept = golden(GOLDEN, ours, records.RECIPE)
+    kept = golden(GOLDEN, ours, runs.RECIPE)
     labels = ["cell", "stage", "epoch", "updates", "spectrum", "role"]
     assert ours[labels].equals(kept[labels])
     first = (ours.stage == "autoencoder") & (ours.epoch < 2)  # later epochs multiply the rounding of a machine
     for rows, precision in ((first, 2e-5), (~first, 1e-3)):
-        np.testing.assert_allclose(ours.loss[rows], kept.loss[rows], precision, err_msg="raise records.RECIPE")
-    kept = golden(GOLDEN_QUALITY, quality, records.GRADING)
+        np.testing.assert_allclose(ours.loss[rows], kept.loss[rows], precision, err_msg="raise runs.RECIPE")
+    kept = golden(GOLDEN_QUALITY, quality, runs.GRADING)
     labels = ["cell", "role", "pitch", "velocity", "grade"]
-    assert quality[labels].equals(kept[labels]), "other notes or grades: raise records.GRADING"
+    assert quality[labels].equals(kept[labels]), "other notes or grades: raise runs.GRADING"
     for measure in set(quality) - set(labels):
         np.testing.assert_allclose(quality[measure], kept[measure], rtol=0.02, atol=0.02, err_msg=measure)
 
@@ -203,7 +203,7 @@ def test_a_run_graded_by_an_older_grading_is_graded_again_without_training(root,
     kept = (run.folder / "quality.csv").read_bytes()
     weights = run.weights_file.stat().st_mtime_ns
     (run.folder / "quality.csv").write_text("as it was\n")
-    monkeypatch.setattr(records, "GRADING", records.GRADING + 1)
+    monkeypatch.setattr(runs, "GRADING", runs.GRADING + 1)
     assert run.state() == "ungraded"
     monkeypatch.setattr(training, "_train", lambda *_: pytest.fail("trained again"))
     training.train_cell(run.cell, TINY, "cpu", quiet)

@@ -1,0 +1,115 @@
+"""The records that come with the project, ``data/<profile>/``: a report needs neither the runs nor the notes.
+
+- ``history.parquet`` and ``quality.parquet``: those of all its cells;
+- ``cells/<cell>/cell.json``, ``done.json``: provenance, and the marker of the run (`singlib.runs`);
+- ``cells/<cell>/generated/``: notes of the models that the report plays;
+- ``<data>.csv``: what notes the profile's data have, and ``targets.safetensors``: spectrograms of those that
+  Figures 16-22 show. The recordings themselves are not carried;
+- ``models/``: weights of some models, each with a card (`singlib.cards`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file, save_file
+
+from . import nsynth
+from .files import replacing
+from .grid import ROOT, Cell, Profile, cells
+from .runs import GRADING, Run, recipe
+
+FRAMES = ("history", "quality")
+
+
+def folder(profile: Profile) -> Path:
+    """Return ``data/<profile>``."""
+    return ROOT / "data" / profile.name
+
+
+def cell_folder(profile: Profile, cell: str) -> Path:
+    """Return where provenance and notes of a cell, by name, are."""
+    return folder(profile) / "cells" / cell
+
+
+def fresh(profile: Profile) -> list[Cell]:
+    """List the cells whose carried records are of the recipe and grades of now, and of the notes if these are here."""
+    return [cell for cell in cells(profile) if _is_fresh(cell, profile)]
+
+
+def _is_fresh(cell: Cell, profile: Profile) -> bool:
+    marker = cell_folder(profile, cell.name) / "done.json"
+    if not marker.is_file():
+        return False
+    found = json.loads(marker.read_text())
+    here = nsynth.at_hand(profile.data)
+    digest = nsynth.digest(profile.data, cell.roles) if here else found["recipe"]["data_digest"]
+    return found["grading"] == GRADING and found["recipe"] == recipe(cell, profile, digest)
+
+
+def read(profile: Profile, name: str) -> pd.DataFrame:
+    """Return one of `FRAMES`: the rows of every carried cell, and a column ``cell``."""
+    return pd.read_parquet(folder(profile) / f"{name}.parquet")
+
+
+def target(profile: Profile, label: nsynth.Label) -> np.ndarray:
+    """Return the carried spectrogram of a note, power ``(513, frames)``."""
+    return load_file(folder(profile) / "targets.safetensors")[str(label)].astype(float)
+
+
+def carry(profile: Profile, heard: dict[str, list[nsynth.Label]], targets: dict[nsynth.Label, np.ndarray]) -> list[str]:
+    """Put the finished runs of a profile into ``data/<profile>/``, beside what is there of others.
+
+    Parameters
+    ----------
+    profile : Profile
+        The profile.
+    heard : dict
+        Name of a cell -> labels of its generated notes to carry.
+    targets : dict
+        Label -> power spectrogram of the notes to be shown as targets.
+
+    Returns
+    -------
+    list of str
+        Names of the cells that are carried now; those whose records are no longer fresh are taken out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the notes are missing: only they tell whether a run is fresh.
+    """
+    runs = (Run(cell, profile) for cell in cells(profile))
+    finished = {run.cell.name: run for run in runs if run.state() == "done"}
+    kept = {cell.name for cell in fresh(profile)}
+    names = [cell.name for cell in cells(profile) if cell.name in kept | finished.keys()]
+    for name in FRAMES:
+        parts = dict(list(read(profile, name).groupby("cell"))) if kept else {}
+        parts |= {cell: pd.read_csv(run.folder / f"{name}.csv").assign(cell=cell) for cell, run in finished.items()}
+        with replacing(folder(profile) / f"{name}.parquet") as beside:
+            pd.concat([parts[cell] for cell in names]).to_parquet(beside, index=False, compression="zstd")
+    for place in (folder(profile) / "cells").glob("*"):
+        if place.name in finished or place.name not in kept:
+            shutil.rmtree(place)
+    for run in finished.values():
+        _copy(run, cell_folder(profile, run.cell.name), heard.get(run.cell.name, []))
+    labels = pd.DataFrame(nsynth.index(profile.data).keys())
+    with replacing(folder(profile) / f"{profile.data}.csv") as beside:
+        labels.to_csv(beside, index=False)
+    with replacing(folder(profile) / "targets.safetensors") as beside:
+        save_file({str(label): power.astype(np.float32) for label, power in targets.items()}, beside)
+    return names
+
+
+def _copy(run: Run, place: Path, heard: list[nsynth.Label]) -> None:
+    """Copy what is carried of one run; its marker last, so that a kill leaves nothing that looks whole."""
+    place.mkdir(parents=True)
+    for label in heard:
+        (place / "generated").mkdir(exist_ok=True)
+        shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
+    for name in ("cell.json", "done.json"):
+        shutil.copyfile(run.folder / name, place / name)
