@@ -21,7 +21,9 @@ STAGES = ("autoencoder", "fine-tuning")
 # Whose notes are played, sets of models and roles: those of Figures 16-22.
 PLAYED = (("keys", "keys"), ("k+m+v", "keys"), ("brass1-5", "brass1"))
 # What decides the question, of `singlib.claims`.
-DECISIVE = ("mfc-trains", "cqt-trains", "mfc-sounds-better", "cqt-sounds-better", "cqt-lowers-stft-faster")
+_ASKED = ("trains", "own-lower", "lowers-stft-faster", "sounds-better", "costs-more", "sounds-better-at-cost")
+DECISIVE = tuple(f"{loss.lower()}-{what}" for loss in PAPER_LOSSES[1:] for what in _ASKED)
+
 
 _TRAINS = {
     "holds": "trains the network",
@@ -29,11 +31,17 @@ _TRAINS = {
     "undecided": "may train the network, these runs leave it undecided",
     "cannot be tested": "has no finished model here",
 }
+_OWN = {
+    "holds": "ends lower in its own spectrum than STFT training does",
+    "does not hold": "does not end lower in its own spectrum than STFT training does",
+    "undecided": "may or may not end lower in its own spectrum than STFT training does",
+    "cannot be tested": "cannot be compared with STFT training",
+}
 _BETTER = {
-    "holds": "SING sounds better with it than with STFT",
-    "does not hold": "SING sounds no better with it than with STFT",
-    "undecided": "whether SING sounds better with it than with STFT is undecided",
-    "cannot be tested": "how it sounds cannot be said",
+    "holds": "better with it than with STFT",
+    "does not hold": "no better with it than with STFT",
+    "undecided": "as good or better with it than with STFT: undecided",
+    "cannot be tested": "(not to be said)",
 }
 
 
@@ -171,18 +179,21 @@ def overview(records: Records) -> Markdown:
 def conclusion(records: Records) -> Markdown:
     """Say what the numbers answer, and list the decisive claims with their sizes and verdicts."""
     checked = claims.check(records, [claim for claim in claims.CLAIMS if claim.key in DECISIVE]).set_index("key")
-    verdicts_of = checked.verdict
-    text = " ".join(
-        f"With its gradient, the {loss} loss {_TRAINS[verdicts_of[f'{loss.lower()}-trains']]}; "
-        f"{_BETTER[verdicts_of[f'{loss.lower()}-sounds-better']]}."
-        for loss in ("MFC", "CQT")
-    )
+    text = ""
+    for loss in PAPER_LOSSES[1:]:
+        said = {what: checked.verdict[f"{loss.lower()}-{what}"] for what in _ASKED}
+        text += (
+            f"With its gradient, the {loss} loss {_TRAINS[said['trains']]}; it {_OWN[said['own-lower']]}. At the same "
+            f"epochs SING sounds {_BETTER[said['sounds-better']]}; at the same cost "
+            f"{_BETTER[said['sounds-better-at-cost']]}. "
+        )
     frame = graded(records)
     if len(frame):
         means = frame.groupby(["loss", "activation"]).score.mean()
         best = " with ".join(means.idxmax())
-        text += f' Over the instrument sets, {best} sounds best: a mean grade of {means.max():.1f} of 5 ("++").'
-    lines = [f"- **{row.verdict}**: {row.statement} {verdicts.told(row)}" for _, row in checked.iterrows()]
+        text += f'Over the instrument sets, {best} sounds best: a mean grade of {means.max():.1f} of 5 ("++").'
+    rows = (checked.loc[key] for key in DECISIVE)
+    lines = [f"- **{row.verdict}**: {row.statement} {verdicts.told(row)}" for row in rows]
     text += "\n\n" + "\n".join(lines)
     if not records.profile.evidence:
         text += f"\n\n*{records.profile.name}: {STAMP}.*"

@@ -95,8 +95,9 @@ def caption(number: int, records: Records) -> str:
     figure = FIGURES[number]
     text = f"**Fig. {number}.** {figure.caption}."
     if isinstance(figure, Curves):
-        if "10 identical" in figure.caption and records.profile.keys_models != 10:
-            text += f" Here: at most {records.profile.keys_models} of each kind."
+        counts = {"published": records.profile.seeds(Cell()), "corrected": records.profile.seeds(Cell(loss="CQT"))}
+        if "10 identical" in figure.caption and {counts[panel] for panel in figure.panels} != {10}:
+            text += f" Here: {' and '.join(f'{counts[panel]} {panel}' for panel in figure.panels)} of each kind."
     else:
         wanted, label = choice.FIGURE_NOTES[figure.role], spectrograms.shown(figure, records.profile)
         text += f" Model {figure.cell.name}, {figure.role}, MIDI {label.pitch}, velocity {label.velocity}."

@@ -74,7 +74,7 @@ def _pace(run: Run) -> str:
 
 
 def table(profile: Profile, states: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return Table 1 with the number of cells in each state: published as they are, corrected ones after a plus."""
+    """Return Table 1 with the number of cells in each state: published ones, and others after a plus."""
     states = cell_states(profile) if states is None else states
     columns = {}
     for loss in PAPER_LOSSES:

@@ -7,7 +7,7 @@ from IPython.display import Markdown, display
 
 from . import choice, nsynth, ratings
 from .figures import STAMP, output_folder
-from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, cells
+from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, cells
 from .quality import SCORES, model_grade
 from .records import Records
 
@@ -38,11 +38,12 @@ def overview(records: Records) -> Markdown:
     profile = records.profile
     planned = len(cells(profile))
     epochs = "/".join(map(str, profile.epochs))
+    keys = f" (keys models: {'/'.join(map(str, profile.keys_epochs))})" if profile.keys_epochs else ""
     text = (
         f"Profile **{profile.name}**: {planned - len(records.missing)} of {planned} models finished, "
         f"on data/{profile.data}. C {profile.channels}, D {profile.dimension}, "
         f"LSTM {profile.layers} x {profile.hidden}, batch {profile.batch}, "
-        f"Adam {profile.learning_rate:g}, {epochs} epochs of autoencoder, LSTM and fine-tuning "
+        f"Adam {profile.learning_rate:g}, {epochs} epochs{keys} of autoencoder, LSTM and fine-tuning "
         f"(the paper's code: C 4096, D 128, LSTM 3 x 1024, batch 64, Adam 0.0003, 50/50/20)."
     )
     if not profile.evidence:
@@ -69,9 +70,7 @@ def table_1(records: Records) -> pd.DataFrame:
         row: dict[str, object] = {"instr.": instruments}
         for loss in PAPER_LOSSES:
             for activation in PAPER_ACTIVATIONS:
-                kind = [
-                    c for c in records.grid if (c.instruments, c.loss, c.activation) == (instruments, loss, activation)
-                ]
+                kind = _entry(records, instruments, loss, activation)
                 published = _count([c.name for c in kind if c.published], done)
                 corrected = _count([c.name for c in kind if not c.published], done)
                 row[f"{loss}/{activation}"] = published + (f" (+{corrected})" if corrected != "–" else "")
@@ -79,6 +78,11 @@ def table_1(records: Records) -> pd.DataFrame:
         row["sampl. (paper)"] = sum(nsynth.TABLE2[role].notes for role in roles)
         rows.append(row)
     return pd.DataFrame(rows).set_index("instr.")
+
+
+def _entry(records: Records, *entry: str) -> list[Cell]:
+    """Return the cells of an entry of Table 1: instruments, loss, activation (with PyTorch's a)."""
+    return [c for c in records.grid if (c.instruments, c.loss, c.activation) == entry and c.elu_alpha == 1]
 
 
 def _count(names: list[str], done: set[str]) -> str:
@@ -150,7 +154,7 @@ def perceived(records: Records) -> pd.DataFrame:
         for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
             entry = {"instruments": instruments, "loss": loss, "activation": activation}
             rows.append(entry | {"source": "paper", "grade": paper})
-            kind = [c for c in records.grid if (c.instruments, c.loss, c.activation) == (instruments, loss, activation)]
+            kind = _entry(records, instruments, loss, activation)
             chosen = {
                 "published": [cell.name for cell in kind if cell.published],
                 "corrected": [cell.name for cell in kind if cell.gradient == "flow"],

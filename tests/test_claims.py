@@ -197,6 +197,11 @@ for loss in ("MFC", "CQT"):
         AE,
         *map(of_loss, (level(0.5), level(2.0), level(1.0, 0.2))),
     )
+    CURVES[f"{loss.lower()}-own-lower"] = (
+        models(losses=f"STFT {loss}"),
+        {"stages": ("fine-tuning",), "spectra": (loss,)},
+        *map(of_loss, (level(0.5), level(2.0), level(1.0, 0.2))),
+    )
     CURVES[f"stft-moves-{loss.lower()}"] = (STFT, {}, *(by(x, x) for x in (ramp(-0.5), ramp(0.1), ramp(-0.01, 0.1))))
 for key, won in (("elu-ends-lower-stft", (10, 3, 8)), ("elu-not-lower-mfc", (3, 10, 8))):
     CURVES[key] = (STFT, {}, *(by(level(1), mixed(level(0.5), level(2), many)) for many in won))
@@ -288,9 +293,26 @@ def mean_of(elu, spread=0.0):
     }
 
 
+SECONDS = ("seconds_autoencoder", "seconds_lstm", "seconds_fine-tuning")
+
+
 def time_of(elu, spread=0.0):
-    """Let a stage of ReLU take 100 s, that of ELU another time."""
-    return lambda cell: {"seconds_autoencoder": (elu if cell.activation == "ELU" else 100) * (1 + spread * side(cell))}
+    """Let each stage of ReLU take 100 s, those of ELU another time."""
+    return lambda cell: dict.fromkeys(SECONDS, (elu if cell.activation == "ELU" else 100) * (1 + spread * side(cell)))
+
+
+def cost_of(corrected, spread=0.0):
+    """Let each stage of STFT take 100 s, those of a corrected loss another time."""
+    return lambda cell: dict.fromkeys(
+        SECONDS,
+        100 if cell.loss == "STFT" else corrected * (1 + spread * side(cell)),
+    )
+
+
+def priced(better, corrected):
+    """Grade corrected models better by so much, and let them cost another time."""
+    graded = notes(KEYS_AND_MORE, lambda cell, *_: 2 + better * (cell.loss != "STFT"))
+    return replace(graded, about=about(KEYS_AND_MORE, cost_of(corrected)).about)
 
 
 def timed(elu, loss):
@@ -327,6 +349,14 @@ WORLDS = {
         lambda: timed(time_of(110), EVEN),
         lambda: timed(time_of(100, 0.3), EVEN),
     ],
+    **{
+        f"{loss}-costs-more": [lambda x=x: about(KEYS_AND_MORE, cost_of(*x)) for x in ((120,), (90,), (100, 0.2))]
+        for loss in ("mfc", "cqt")
+    },
+    **{
+        f"{loss}-sounds-better-at-cost": [lambda x=x: priced(*x) for x in ((2, 110), (1, 400), (1, 200))]
+        for loss in ("mfc", "cqt")
+    },
     "lstm-goes-with-grade": [lambda x=x: joined(*x) for x in ((-1, 0), (1, 0), (0, 0))],
     "lstm-matters-most": [lambda x=x: joined(*x) for x in ((-1, 0), (0, -1), (0, 0))],
 }
