@@ -117,5 +117,38 @@ def report(
         raise SystemExit(f"singlib report: {error}") from error
 
 
+@app.command()
+def carry(
+    profile: ProfileName = "recorded",
+    models: Annotated[str, typer.Option(help="cells whose weights to carry too, separated by commas")] = "",
+) -> None:
+    """Put the finished runs of a profile into data/<profile>/, to come with the project."""
+    from . import cards  # the other commands draw nothing
+
+    try:
+        names = cards.carry(profile_named(profile), [name for name in models.split(",") if name])
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"singlib carry: {error}") from error
+    print(f"data/{profile}/ holds the records of {len(names)} cells")
+
+
+@app.command()
+def again(
+    folder: Annotated[Path, typer.Argument(help="with cell.json: data/recorded/cells/<cell>, or of a run")],
+    epochs: Annotated[int, typer.Option(min=1, help="of the autoencoder")] = 3,
+) -> None:
+    """Train the first epochs of a recorded cell again, and compare them with its record."""
+    from . import again as second  # needs torch
+
+    try:
+        found = second.again(folder, epochs)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"singlib again: {error}") from error
+    largest = found.difference.max()
+    if largest > second.CLOSE:
+        raise SystemExit(f"singlib again: up to {largest:.1e} apart, more than {second.CLOSE:g}")
+    print(f"the same to {largest:.1e}")
+
+
 if __name__ == "__main__":
     app()

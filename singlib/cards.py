@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,16 @@ import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from . import carried
+from .answer import heard
+from .figures import FIGURES
 from .files import replacing
+from .grid import Profile, cells, check_choice
 from .quality import HEARD, SCORES, model_grade
 from .runs import Run
 from .shelf import CARRIED
+from .spectrograms import Note, target
+from .spectrograms import shown as shown_note
 
 LICENCES = {
     "mini": "220 notes rendered from a soundfont (data/mini, MIT licence)",
@@ -27,6 +34,37 @@ NOT_FOR = (
     "Music as it is played: every note begins and ends alone. "
 )
 POOR = "Listening: by its grade its notes are not the instrument's."
+
+
+def carry(profile: Profile, models: Sequence[str] = ()) -> list[str]:
+    """Put the finished runs of a profile into ``data/<profile>/`` (`singlib.carried`), and the weights of some.
+
+    Parameters
+    ----------
+    profile : Profile
+        The profile; its notes must be there.
+    models : sequence of str
+        Names of the cells whose weights are carried too (`publish`).
+
+    Returns
+    -------
+    list of str
+        Names of all cells that are carried now.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the notes are missing, or a model is none of the profile's finished ones.
+    """
+    known = {cell.name: Run(cell, profile) for cell in cells(profile)}
+    for name in models:
+        check_choice("cell", name, [name for name, run in known.items() if run.state() == "done"])
+    shown = {figure.role: shown_note(figure, profile) for figure in FIGURES.values() if isinstance(figure, Note)}
+    targets = {label: target(profile, label) for label in shown.values()}
+    names = carried.carry(profile, heard(profile), targets)
+    for name in models:
+        publish(known[name], carried.folder(profile) / "models")
+    return names
 
 
 def publish(run: Run, folder: Path | None = None) -> Path:

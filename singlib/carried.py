@@ -56,6 +56,14 @@ def read(profile: Profile, name: str) -> pd.DataFrame:
     return pd.read_parquet(folder(profile) / f"{name}.parquet")
 
 
+def history_of(place: Path) -> pd.DataFrame:
+    """Return the history of the cell whose ``cell.json`` lies in a folder, a run's or a carried one."""
+    if (place / "history.csv").is_file():
+        return pd.read_csv(place / "history.csv")
+    rows = pd.read_parquet(place.parents[1] / "history.parquet")
+    return rows[rows.cell == place.name]
+
+
 def target(profile: Profile, label: nsynth.Label) -> np.ndarray:
     """Return the carried spectrogram of a note, power ``(513, frames)``."""
     return load_file(folder(profile) / "targets.safetensors")[str(label)].astype(float)

@@ -24,6 +24,9 @@ FEW = 5
 # What tells one model from another: the index of everything that is selected here.
 KINDS = ["instruments", "activation", "training_loss", "gradient", "seed", "elu_alpha"]
 
+# Columns of `Records.about` that together are what a model cost.
+STAGES_OF_TIME = ("seconds_autoencoder", "seconds_lstm", "seconds_fine-tuning")
+
 
 class Untestable(Exception):
     """These records cannot test a claim; the message says why."""

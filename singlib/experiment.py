@@ -11,6 +11,7 @@ import pandas as pd
 
 from .effects import (
     KINDS,
+    STAGES_OF_TIME,
     Effect,
     Untestable,
     chosen,
@@ -56,8 +57,7 @@ def sounds_better_at_cost(records: Records, loss: str) -> Effect:
 
 def seconds(records: Records) -> pd.Series:
     """Return what the training of each model took in all, by `KINDS` and device."""
-    stages = ("seconds_autoencoder", "seconds_lstm", "seconds_fine-tuning")
-    return sum(facts(records, stage, "device") for stage in stages)
+    return sum(facts(records, stage, "device") for stage in STAGES_OF_TIME)
 
 
 def costs_more_time(records: Records, loss: str) -> Effect:

@@ -207,7 +207,7 @@ PROFILES = {
             batch=4,
             learning_rate=1e-3,
         ),
-        # Real notes on 2 cores; what the committed records come from (figures/recorded/TUNING.md: what was tried). Four
+        # Real notes on 2 cores; what the committed records come from (data/recorded/README.md: what was tried). Four
         # times the paper's epochs, since there are a fifth of its notes; the paper's own for the keys models, of
         # which there are 83 and mostly curves are shown.
         Profile(

@@ -143,7 +143,7 @@ def players(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> HT
     """Return players for a note as models made it, by name, and for the note itself where a report may carry it."""
     sounds = {}
     data = records.profile.data
-    if data in CARRIED:
+    if data in CARRIED and nsynth.at_hand(data):
         sounds["the note itself"] = nsynth.read_waveform(nsynth.index(data)[label])
     for name, cell in cells.items():
         sounds[name] = soundfile.read(records.generated_file(cell.name, label))[0]

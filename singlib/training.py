@@ -94,7 +94,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
             return run
         where = resolve_device(device)
         keep_freed_memory()
-        _make_repeatable(profile.threads, where)
+        make_repeatable(profile.threads, where)
         trainer = Trainer(cell, profile, notes, where)
         log(f"{cell.name}: {len(notes)} notes of data/{profile.data}, on {where}")
         history, seconds = _train(trainer, run, log)
@@ -108,7 +108,8 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     return run
 
 
-def _make_repeatable(threads: int, device: torch.device) -> None:
+def make_repeatable(threads: int, device: torch.device) -> None:
+    """Fix what the same cell's numbers on the same machine could depend on."""
     torch.set_num_threads(threads)
     if device.type == "cuda":  # on CPU our operations are repeatable as they are, and this call costs 2 s
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS may sum in another order

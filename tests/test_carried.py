@@ -1,0 +1,100 @@
+"""Records that come with the project: a report without runs and notes, and a recorded cell run again."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT, make_root, run_singlib
+from singlib import again, carried, records, runs
+from singlib.grid import PROFILES, Cell, cells
+
+SMOKE = PROFILES["smoke"]
+CELL = "keys-ELU-CQT-flow-0"
+
+
+@pytest.fixture(scope="module")
+def carrying(smoke_root, tmp_path_factory):
+    """Return a root with the smoke grid's runs, and beside them its carried records."""
+    root = make_root(tmp_path_factory.mktemp("carrying") / "root")
+    shutil.copytree(smoke_root / "runs", root / "runs")
+    assert run_singlib("carry", "--profile", "smoke", "--models", CELL, root=root).wait() == 0
+    return root
+
+
+def test_a_report_needs_neither_runs_nor_notes(smoke_root, carrying, tmp_path):
+    bare = make_root(tmp_path / "root")
+    (bare / "data" / "mini").unlink()
+    shutil.copytree(carrying / "data" / "smoke", bare / "data" / "smoke")
+    for root in (smoke_root, bare):
+        assert run_singlib("report", "--profile", "smoke", root=root).wait() == 0
+    ours, theirs = (root / "figures" / "smoke" for root in (bare, smoke_root))
+    same = ["fig01.svg", "fig09.svg", *(f"table{number}.csv" for number in (1, 2, 3))]
+    for name in same:
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+    one, other = (pd.read_csv(folder / "claims.csv") for folder in (ours, theirs))
+    pd.testing.assert_frame_equal(one, other)
+    assert {file.name for file in ours.iterdir()} == {file.name for file in theirs.iterdir()}
+    page = (ours / "report.html").read_text()
+    assert page.count("<audio") > 3 and "no finished model brass" not in page
+
+
+def test_what_is_carried_has_its_provenance_and_weights(carrying):
+    folder = carrying / "data" / "smoke"
+    for cell in cells(SMOKE):
+        facts = json.loads((folder / "cells" / cell.name / "cell.json").read_text())
+        assert facts["data_digest"] and facts["packages"]["torch"] and facts["seconds"]
+    assert (folder / "models" / f"{CELL}.safetensors").is_file() and (folder / "models" / f"{CELL}.md").is_file()
+
+
+def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tmp_path):
+    (tmp_path / "data").mkdir()
+    shutil.copytree(carrying / "data" / "smoke", tmp_path / "data" / "smoke")
+    for module in (runs, records, carried):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    found = records.load("smoke")
+    assert not found.missing and found.carried == {cell.name for cell in cells(SMOKE)}
+    marker = carried.cell_folder(SMOKE, CELL) / "done.json"
+    about = json.loads(marker.read_text())
+    about["recipe"]["sizes"]["batch"] += 1
+    marker.write_text(json.dumps(about))
+    found = records.load("smoke")
+    assert found.missing == [CELL] and CELL not in set(found.history.cell)
+    monkeypatch.setattr(runs, "RECIPE", runs.RECIPE + 1)
+    assert len(records.load("smoke").missing) == len(cells(SMOKE))
+
+
+def test_carrying_again_keeps_cells_whose_runs_are_gone(carrying, smoke_root):
+    shutil.rmtree(carrying / "runs" / "smoke" / CELL)
+    files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in carried.FRAMES]
+    before = [file.read_bytes() for file in files]
+    assert run_singlib("carry", "--profile", "smoke", root=carrying).wait() == 0
+    assert [file.read_bytes() for file in files] == before
+    assert (carrying / "data" / "smoke" / "cells" / CELL / "done.json").is_file()
+
+
+def test_a_cell_run_again_gives_its_history(carrying):
+    folder = carrying / "data" / "smoke" / "cells" / CELL
+    found = again.again(folder, epochs=2, log=lambda line: None)
+    assert (found.difference == 0).all() and set(found.epoch) == {0, 1, 2} and len(found) == 9
+    with pytest.raises(ValueError, match=r"epochs 9: .* has 1 to 2"):
+        again.again(folder, epochs=9)
+
+
+def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root):
+    folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
+    history = pd.read_csv(folder / "history.csv")
+    history.loc[history.stage == "autoencoder", "loss"] *= 1.001
+    history.to_csv(folder / "history.csv", index=False)
+    assert run_singlib("again", str(folder), "--epochs", "1", root=ROOT).wait() == 1
+    facts = json.loads((folder / "cell.json").read_text())
+    (folder / "cell.json").write_text(json.dumps(facts | {"data_digest": "0" * 64}))
+    with pytest.raises(ValueError, match="holds other notes than"):
+        again.again(folder, epochs=1)
+
+
+def test_carrying_needs_finished_models(smoke_root):
+    assert Cell("voice").name not in {cell.name for cell in cells(SMOKE)}
+    process = run_singlib("carry", "--profile", "smoke", "--models", "voice-ReLU-STFT-flow-0", stderr=-1, text=True)
+    assert "unknown cell 'voice-ReLU-STFT-flow-0'" in process.communicate()[1] and process.returncode == 1
