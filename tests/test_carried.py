@@ -27,15 +27,13 @@ def test_a_report_needs_neither_runs_nor_notes(smoke_root, carrying, tmp_path):
     bare = make_root(tmp_path / "root")
     (bare / "data" / "mini").unlink()
     shutil.copytree(carrying / "data" / "smoke", bare / "data" / "smoke")
-    for root in (smoke_root, bare):
-        assert run_singlib("report", "--profile", "smoke", root=root).wait() == 0
+    tables = [f"table{number}" for number in (1, 2, 3)]
+    assert run_singlib("report", "--profile", "smoke", root=bare).wait() == 0
+    parts = ",".join(["fig01", "fig09", *tables, "claims"])
+    assert run_singlib("report", "--profile", "smoke", "--only", parts, root=smoke_root).wait() == 0
     ours, theirs = (root / "figures" / "smoke" for root in (bare, smoke_root))
-    same = ["fig01.svg", "fig09.svg", *(f"table{number}.csv" for number in (1, 2, 3))]
-    for name in same:
+    for name in ("fig01.svg", "fig09.svg", "claims.csv", *(f"{table}.csv" for table in tables)):
         assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
-    one, other = (pd.read_csv(folder / "claims.csv") for folder in (ours, theirs))
-    pd.testing.assert_frame_equal(one, other)
-    assert {file.name for file in ours.iterdir()} == {file.name for file in theirs.iterdir()}
     page = (ours / "report.html").read_text()
     assert page.count("<audio") > 3 and "no finished model brass" not in page
 
