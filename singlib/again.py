@@ -27,7 +27,7 @@ def again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[st
     folder : Path
         With ``cell.json``: a run's, or one under ``data/<profile>/cells/``.
     epochs : int
-        Of the autoencoder; epoch 0, before training, comes with them.
+        How many of the autoencoder, at most; epoch 0, before training, comes with them.
     device : str
         ``"auto"``, or a device of torch.
     log : callable
@@ -43,7 +43,7 @@ def again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[st
     FileNotFoundError
         If there is no such record, or its notes are missing.
     ValueError
-        If the notes or the recipe are others than those of the record, or it has fewer epochs.
+        If the notes or the recipe are others than those of the record.
     """
     facts = json.loads((folder / "cell.json").read_text())
     cell = Cell(**facts["cell"])
@@ -52,8 +52,6 @@ def again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[st
     profile = Profile(name=facts["profile"], **sizes)
     if facts["recipe"] != RECIPE:
         raise ValueError(f"{folder} is of recipe {facts['recipe']}, this singlib trains by recipe {RECIPE}")
-    if not 0 < epochs <= profile.epochs[0]:
-        raise ValueError(f"epochs {epochs}: {folder} has 1 to {profile.epochs[0]} of the autoencoder")
     notes = nsynth.load_notes(profile.data, cell.roles)
     if notes.digest != facts["data_digest"]:
         raise ValueError(f"data/{profile.data} holds other notes than {folder} was trained on")
@@ -65,7 +63,7 @@ def again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[st
     recorded = history_of(folder)
     recorded = recorded[recorded.stage == STAGES[0]].set_index(["epoch", "spectrum"]).loss
     rows = []
-    for epoch in range(epochs + 1):
+    for epoch in range(min(epochs, profile.epochs[0]) + 1):
         means, _ = trainer.run_epoch(STAGES[0], epoch, optimiser)
         for spectrum, loss in means.items():
             was = recorded[epoch, spectrum]

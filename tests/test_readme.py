@@ -20,6 +20,7 @@ SMALL = {
     "runs/quick/k+m+v-": "runs/smoke/keys-",
     "--profile quick": "--profile smoke",
     "PROFILE=quick": "PROFILE=smoke",
+    "data/recorded/cells/": "runs/smoke/",
 }
 LONG = ("make paper", "make test", "make lab", "make data")  # what make would do is asked of make itself
 FAR = ("--scheduler", "--profile paper")  # for machines that a test has not: they only say what they would do
@@ -46,7 +47,7 @@ def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
         words[1] = str(PROJECT / words[1])
     words[0] = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
     environment = os.environ | {"SINGLIB_ROOT": str(ROOT)}
-    where = ROOT if "generate" in words else tmp_path  # runs are named from the project's folder
+    where = ROOT if {"generate", "again"} & set(words) else tmp_path  # runs are named from the project's folder
     words = [str(tmp_path / word) if word == "notes" else word for word in words]
     done = subprocess.run(words, cwd=where, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
