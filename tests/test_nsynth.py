@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from singlib import nsynth
+from singlib import choice, nsynth
 from singlib.choice import notes_to_generate
 from singlib.grid import ROOT
 from singlib.nsynth import TABLE2, VELOCITIES, Label, load_notes, select
@@ -72,8 +72,8 @@ def test_generated_notes_are_table_2s_share_with_the_notes_of_the_figures():
 
 
 def test_generated_notes_are_even_over_pitch_and_velocity(monkeypatch):
-    paper = {Label("keys", pitch, velocity): None for pitch in range(21, 109) for velocity in VELOCITIES}
-    monkeypatch.setattr(nsynth, "select", lambda data, roles: paper)
+    paper = [Label("keys", pitch, velocity) for pitch in range(21, 109) for velocity in VELOCITIES]
+    monkeypatch.setattr(choice, "labels", lambda data, roles: list(paper))
     labels = notes_to_generate("nsynth-train", "keys")
     assert len(labels) == 89 and Label("keys", 66, 100) in labels
     assert {label.pitch for label in labels} == set(range(21, 109))
