@@ -42,9 +42,9 @@ def golden(path, ours, recipe):
 def test_golden_history_and_quality(root):
     """The recipe's numbers: when they change on purpose, raise runs.RECIPE (or GRADING) and delete the file."""
     cells = [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT"), Cell("brass1", "ReLU", "MFC")]
-    runs = [training.train_cell(cell, TINY, "cpu", quiet) for cell in cells]
+    done = [training.train_cell(cell, TINY, "cpu", quiet) for cell in cells]
     ours, quality = (
-        pd.concat([pd.read_csv(run.folder / name).assign(cell=run.cell.name) for run in runs], ignore_index=True)
+        pd.concat([pd.read_csv(run.folder / name).assign(cell=run.cell.name) for run in done], ignore_index=True)
         for name in ("history.csv", "quality.csv")
     )
     kept = golden(GOLDEN, ours, runs.RECIPE)
