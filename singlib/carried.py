@@ -109,7 +109,8 @@ def carry(profile: Profile, heard: dict[str, list[nsynth.Label]], targets: dict[
     with replacing(folder(profile) / f"{profile.data}.csv") as beside:
         labels.to_csv(beside, index=False)
     with replacing(folder(profile) / "targets.safetensors") as beside:
-        save_file({str(label): power.astype(np.float32) for label, power in targets.items()}, beside)
+        # safetensors writes memory as it lies, whatever the strides
+        save_file({str(label): np.ascontiguousarray(power, np.float32) for label, power in targets.items()}, beside)
     return names
 
 

@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from conftest import ROOT, make_root, run_singlib
-from singlib import again, carried, records, runs
+from singlib import again, carried, choice, records, runs, spectrograms
 from singlib.grid import PROFILES, Cell, cells
 
 SMOKE = PROFILES["smoke"]
@@ -44,6 +45,13 @@ def test_what_is_carried_has_its_provenance_and_weights(carrying):
         facts = json.loads((folder / "cells" / cell.name / "cell.json").read_text())
         assert facts["data_digest"] and facts["packages"]["torch"] and facts["seconds"]
     assert (folder / "models" / f"{CELL}.safetensors").is_file() and (folder / "models" / f"{CELL}.md").is_file()
+
+
+def test_the_carried_targets_are_the_notes(carrying, monkeypatch):
+    label = choice.nearest("mini", "keys", *choice.FIGURE_NOTES["keys"])
+    power = spectrograms.target(SMOKE, label)
+    monkeypatch.setattr(carried, "ROOT", carrying)
+    np.testing.assert_allclose(carried.target(SMOKE, label), power, rtol=1e-6)
 
 
 def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tmp_path):
