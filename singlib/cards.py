@@ -16,18 +16,13 @@ from .answer import heard
 from .figures import FIGURES
 from .files import replacing
 from .grid import Profile, cells, check_choice
+from .nsynth import SOURCES
 from .quality import HEARD, SCORES, model_grade
 from .runs import Run
 from .shelf import CARRIED
 from .spectrograms import Note, target
 from .spectrograms import shown as shown_note
 
-LICENCES = {
-    "mini": "220 notes rendered from a soundfont (data/mini, MIT licence)",
-    "nsynth-test": "NSynth's test split (J. Engel et al., 2017, CC BY 4.0): stand-ins for the paper's instruments",
-    "nsynth-valid": "NSynth's valid split (J. Engel et al., 2017, CC BY 4.0): stand-ins for the paper's instruments",
-    "nsynth-train": "NSynth's train split (J. Engel et al., 2017, CC BY 4.0): the paper's instruments",
-}
 NOT_FOR = (
     "Pitches outside its range, velocities between the five, notes longer than four seconds: it has never heard them. "
     "Instruments it was not trained on: there is one embedding for each instrument, and none for a new one. "
@@ -122,7 +117,7 @@ def card(run: Run) -> str:
         f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
         f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
         f"**Plays** {ranges}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
-        f"**Trained on** {LICENCES[run.profile.data]}. Weights are under the licence of the project; notes made with "
+        f"**Trained on** {SOURCES[run.profile.data]}. Weights are under the licence of the project; notes made with "
         "them name their data.",
         "**Losses** after the last epoch, as trained: "
         + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),

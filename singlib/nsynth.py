@@ -73,6 +73,14 @@ ROLES = {
         "brass5": "fluidr3_brass_section",
     },
 }
+# What the notes of each folder are, for reports and cards.
+_NSYNTH = "(J. Engel et al., 2017, CC BY 4.0)"
+SOURCES = {
+    "nsynth-train": f"NSynth's train split {_NSYNTH}: the paper's instruments",
+    "nsynth-valid": f"NSynth's valid split {_NSYNTH}: stand-ins for the paper's instruments",
+    "nsynth-test": f"NSynth's test split {_NSYNTH}: stand-ins for the paper's instruments",
+    "mini": "220 notes rendered from a soundfont (data/mini, MIT licence)",
+}
 # From here up, these instruments are noise in NSynth.
 NOISE_FROM = {"brass_acoustic_046": 84}
 

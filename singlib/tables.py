@@ -46,8 +46,14 @@ def overview(records: Records) -> Markdown:
         f"Adam {profile.learning_rate:g}, {epochs} epochs{keys} of autoencoder, LSTM and fine-tuning "
         f"(the paper's code: C 4096, D 128, LSTM 3 x 1024, batch 64, Adam 0.0003, 50/50/20)."
     )
+    if records.carried:
+        text += f" {len(records.carried)} of the records are those that come with the project (data/{profile.name})."
+    if profile.data != "nsynth-train":
+        counts = {role: len(choice.labels(profile.data, (role,))) for role in nsynth.TABLE2}
+        compared = ", ".join(f"{role} {count} ({nsynth.TABLE2[role].notes})" for role, count in counts.items())
+        text += f"\n\n**Not the paper's notes**, but {nsynth.SOURCES[profile.data]}. Notes here (paper): {compared}."
     if not profile.evidence:
-        text += f" **A {STAMP}**: too small and too short to judge the paper by."
+        text += f"\n\n**A {STAMP}**: too small and too short to judge the paper by."
     return Markdown(text)
 
 

@@ -46,6 +46,20 @@ def save(records: Records) -> pd.DataFrame:
     return checked
 
 
+def in_short(checked: pd.DataFrame) -> Markdown:
+    """Say which of the paper's statements hold in these records, which do not, and how many are left open."""
+    said = checked[checked.key.isin([claim.key for claim in claims.CLAIMS if not claim.ours])]
+    parts = [f"Of {len(said)} statements of the paper that were put to the test:"]
+    for verdict, lead in (("holds", "Hold here"), ("does not hold", "Do not hold here")):
+        rows = said[said.verdict == verdict]
+        lines = [f"- {row.statement} ({row.place})" for row in rows.itertuples()]
+        parts.append("\n".join([f"**{lead}: {len(rows)}**", "", *lines]))
+    counts = said.verdict.value_counts()
+    undecided, untested = counts.get("undecided", 0), counts.get("cannot be tested", 0)
+    parts.append(f"Undecided: {undecided}; not to be tested with these models: {untested}. Details are below.")
+    return Markdown("\n\n".join(parts))
+
+
 def show(checked: pd.DataFrame, ours: bool = False) -> None:
     """Display the outcome of `save`: the paper's claims, or ours; with a count of the verdicts."""
     keys = [claim.key for claim in claims.CLAIMS if claim.ours == ours]
