@@ -47,7 +47,7 @@ def test_the_report_opens_by_double_click(browser, report):
     pictures = opened.evaluate(
         "() => [...document.images].map(i => ({whole: i.complete && i.naturalWidth > 300, alt: i.alt, src: i.src}))"
     )
-    assert len(pictures) == 24, "22 figures and two of the open question"
+    assert len(pictures) == 25, "22 figures and three of the open question"
     assert all(picture["whole"] for picture in pictures)
     assert all(len(picture["alt"]) > 30 and "No description" not in picture["alt"] for picture in pictures)
     seconds = opened.evaluate(LOAD)
