@@ -32,7 +32,8 @@ class Records:
     missing : list of str
         Names of the cells without finished, fresh records.
     about : DataFrame
-        A row for each finished cell: columns of `describe`, ``device``, ``seconds`` of each stage ("seconds_lstm"),
+        A row for each finished cell: columns of `describe`, ``device``, ``seconds`` of each stage ("seconds_lstm";
+        CPU time where it is on record and the device is a CPU, which ``device`` then says),
         ``activation_mean`` and ``activation_std`` (see `singlib.stages.Trainer.activations`).
     carried : frozenset of str
         Names of the cells whose records are those that come with the project.
@@ -97,11 +98,18 @@ def load(profile: str) -> Records:
     facts = []
     for cell in (cell for cell in cells(chosen) if cell.name in about):
         noted = json.loads((found.folder(cell.name) / "cell.json").read_text())
-        seconds = {f"seconds_{stage}": value for stage, value in noted["seconds"].items()}
-        facts.append(about[cell.name] | {"device": noted["device"]} | seconds | noted.get("activations", {}))
+        facts.append(about[cell.name] | _cost(noted) | noted.get("activations", {}))
     frames = {name: _joined(name, chosen, own, kept, about) for name in carried.FRAMES}
     missing = [cell.name for cell in cells(chosen) if cell.name not in about]
     return replace(found, **frames, missing=missing, about=pd.DataFrame(facts))
+
+
+def _cost(noted: dict) -> dict:
+    """Return device and seconds of a cell.json; wall time on a CPU tells of other jobs, too."""
+    by_cpu = noted.get("device_type") == "cpu" and "cpu_seconds" in noted
+    seconds = noted["cpu_seconds" if by_cpu else "seconds"]
+    device = noted["device"] + ", CPU time" * by_cpu
+    return {"device": device} | {f"seconds_{stage}": value for stage, value in seconds.items()}
 
 
 def _joined(name: str, profile: Profile, own: dict[str, Run], kept: set[str], about: dict[str, dict]) -> pd.DataFrame:

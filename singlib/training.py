@@ -29,6 +29,9 @@ from .quality import grade
 from .runs import Run
 from .stages import STAGES, Trainer
 
+# What a stage takes: wall time, and the time that this process had of a CPU, which other jobs do not lengthen.
+CLOCKS = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
+
 
 def resolve_device(device: str = "auto") -> torch.device:
     """Return the torch device; "auto" is CUDA where there is one."""
@@ -97,13 +100,13 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
         make_repeatable(profile.threads, where)
         trainer = Trainer(cell, profile, notes, where)
         log(f"{cell.name}: {len(notes)} notes of data/{profile.data}, on {where}")
-        history, seconds = _train(trainer, run, log)
+        history, clocks = _train(trainer, run, log)
         run.write_history(history)
         model = Model(trainer.sing, _about(run, notes))
         run.save_weights(_arrays(trainer.sing.state_dict()), model.about)
         _generate(model, run, notes)
         _grade(run, notes)
-        facts = _provenance(profile, where, seconds, history) | {"activations": trainer.activations()}
+        facts = _provenance(profile, where, clocks, history) | {"activations": trainer.activations()}
         run.finish(run.recipe | facts)
     return run
 
@@ -117,15 +120,16 @@ def make_repeatable(threads: int, device: torch.device) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False
 
 
-def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list[dict], dict[str, float]]:
-    """Run the stages from where the checkpoint left off; return history and seconds by stage."""
+def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list[dict], dict[str, dict[str, float]]]:
+    """Run the stages from where the checkpoint left off; return history and, by clock, the seconds of each stage."""
     history: list[dict] = []
-    seconds = dict.fromkeys(STAGES, 0.0)
+    clocks = {name: dict.fromkeys(STAGES, 0.0) for name in CLOCKS}
     first_stage, first_epoch, kept = 0, 0, {}
     checkpoint = run.load_checkpoint()
     if checkpoint:
         tensors, about = checkpoint
-        history, seconds = about["history"], about["seconds"]
+        history = about["history"]
+        clocks = {name: about[name] for name in CLOCKS if name in about}
         first_stage, first_epoch = STAGES.index(about["stage"]), about["epoch"] + 1
         log(f"going on after {about['stage']} epoch {about['epoch']}")
         kept = {key: torch.from_numpy(value) for key, value in tensors.items()}
@@ -142,17 +146,16 @@ def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list
             trainer.encode()
         updates = history[-1]["updates"] if resumed else 0
         for epoch in range(resumed, epochs + 1):
-            begun = time.perf_counter()
+            begun = {name: clock() for name, clock in CLOCKS.items()}
             means, made = trainer.run_epoch(stage, epoch, optimiser)
             updates += made
             history += _rows(trainer.cell, stage, epoch, updates, means)
-            seconds[stage] += time.perf_counter() - begun
+            for name, seconds in clocks.items():
+                seconds[stage] += CLOCKS[name]() - begun[name]
             state = trainer.modules().state_dict() | _optimiser_tensors(optimiser)
-            run.save_checkpoint(
-                _arrays(state), {"stage": stage, "epoch": epoch, "history": history, "seconds": seconds}
-            )
-            log(_progress(trainer.profile, stage, epoch, means, seconds[stage] / (epoch + 1)))
-    return history, seconds
+            run.save_checkpoint(_arrays(state), {"stage": stage, "epoch": epoch, "history": history} | clocks)
+            log(_progress(trainer.profile, stage, epoch, means, clocks["seconds"][stage] / (epoch + 1)))
+    return history, clocks
 
 
 def _rows(cell: Cell, stage: str, epoch: int, updates: int, means: dict[str, float]) -> list[dict]:
@@ -222,17 +225,18 @@ def _grade(run: Run, notes: nsynth.Notes) -> None:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
 
-def _provenance(profile: Profile, device: torch.device, seconds: dict[str, float], history: list[dict]) -> dict:
+def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict], history: list[dict]) -> dict:
     packages = ("torch", "numpy", "scipy", "librosa", "nnAudio", "soundfile", "safetensors", "swift-f0", "zimtohrli")
     last = {stage: [row["updates"] for row in history if row["stage"] == stage][-1] for stage in STAGES}
     return {
         "profile": profile.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "device_type": device.type,
         "platform": platform.platform(),
         "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "threads": profile.threads,
-        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
+        **{name: {stage: round(value, 2) for stage, value in seconds.items()} for name, seconds in clocks.items()},
         "updates": last,
         "singlib": __version__,
         "python": platform.python_version(),

@@ -178,6 +178,7 @@ def test_provenance_and_generated_notes(root):
     assert about["cell"]["elu_alpha"] == 10 and about["sizes"]["channels"] == TINY.channels
     assert about["packages"]["torch"].startswith("2.13.0") and about["device"] and about["threads"] == 1
     assert set(about["seconds"]) == set(training.STAGES) and about["updates"]["lstm"] == 18
+    assert set(about["cpu_seconds"]) == set(training.STAGES) and min(about["cpu_seconds"].values()) > 0
     assert len(about["data_digest"]) == 64
     assert abs(about["activations"]["activation_mean"]) < 10 and about["activations"]["activation_std"] > 0
     made = sorted(file.name for file in (run.folder / "generated").iterdir())
