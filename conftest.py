@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent
-ROOT = PROJECT / "build" / "test"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")  # tests run side by side: each process has a root of its own
+ROOT = PROJECT / "build" / "test" / WORKER
 
 
 def make_root(folder: Path) -> Path:
@@ -24,8 +25,10 @@ def make_root(folder: Path) -> Path:
 
 
 def pytest_configure(config):
-    """Choose the root before singlib is imported; kernels inherit it."""
+    """Choose the root before singlib is imported; kernels inherit it, and a core each when tests run side by side."""
     os.environ["SINGLIB_ROOT"] = str(ROOT)
+    if WORKER != "main":
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     make_root(ROOT)
 
 
