@@ -35,6 +35,7 @@ SPECTRUM_LABEL = {
     "MFC": "MFC loss: mean |Δ log(1 + MFC²)|",
     "CQT": "CQT loss: mean |Δ log(1 + |CQT|²)|",
 }
+MARKED = 26  # epochs with a marker, at the most: more run into a bead chain
 CROWDED = 4  # a largest loss so many times the smallest asks for a logarithmic axis
 HARDLY = 0.005  # relative change of a loss that would read as 0 %
 CONSTANT = 1e-5  # relative change of a loss that nothing trains: rounding of a mean taken in another order
@@ -101,6 +102,7 @@ def curves(frame: pd.DataFrame, axes: plt.Axes, mark: str = "training_loss") -> 
             label=name if models == 1 else f"{name}, mean of {models} (95 %)",
             **style,
         )
+        axes.lines[-1].set_markevery(1 + group.epoch.nunique() // MARKED)
     axes.set_xlabel("epoch (0: before training)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 

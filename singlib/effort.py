@@ -66,7 +66,7 @@ def draw(records: Records) -> Figure:
             reach = np.array([[mean - rows[measure].min()], [rows[measure].max() - mean]])
             for side, axis in zip(axes[below], AXES, strict=True):
                 side.errorbar(rows[axis].mean(), mean, reach, ls="", lw=0.8, label=f"{loss}/{activation}", **look)
-                if (loss, activation) == ("STFT", "ReLU"):
+                if axis == "seconds" and (loss, activation) == ("STFT", "ReLU"):
                     side.annotate(instruments, (rows[axis].mean(), mean), (4, 4), textcoords="offset points", size=7)
     for side, (axis, label) in zip(axes[1], AXES.items(), strict=True):
         side.set_xlabel(label if axis == "seconds" else f"{label} (autoencoder, fine-tuning)")
@@ -74,7 +74,13 @@ def draw(records: Records) -> Figure:
         side.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         side.xaxis.set_major_formatter("{x:,.0f}")
         side.xaxis.set_minor_locator(NullLocator())
-    axes[0, 0].set_ylabel("notes at their pitch, in the tracker's range (%)")
+    if len(frame):
+        for side, axis in zip(axes[0, :2], AXES, strict=False):  # a set's models have the same updates and notes seen
+            places = frame.groupby("instruments")[axis].mean()
+            above = side.secondary_xaxis("top")
+            above.set_xticks(places, places.index, rotation=90, size=7)
+            above.set_xticks([], minor=True)
+    axes[0, 0].set(ylabel="notes at their pitch, in the tracker's range (%)", ylim=(-4, 104))
     axes[1, 0].set(ylabel="mean grade", ylim=(-0.2, len(GRADES) - 0.8))
     axes[1, 0].set_yticks(range(len(GRADES)), GRADES)
     for side in axes.flat:
