@@ -121,7 +121,7 @@ def grades(records: Records) -> Figure:
         side.set_yticks(range(len(INSTRUMENT_SETS)), INSTRUMENT_SETS)
         side.grid(axis="x", color="0.9")
         if side.has_data():
-            side.legend(loc="lower right", fontsize=8)
+            side.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(PAPER_LOSSES), fontsize=8)
         sns.despine(ax=side)
     axes[0].invert_yaxis()
     axes[0].set_ylabel("trained on")
