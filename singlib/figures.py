@@ -5,6 +5,7 @@ Figures 1-15 are loss curves (`singlib.curves`), Figures 16-22 spectrograms (`si
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -105,7 +106,9 @@ def caption(number: int, records: Records) -> str:
             text += f" The paper's note (MIDI {wanted[0]}, velocity {wanted[1]}) is not in data/{records.profile.data}."
     absent = missing(number, records)
     if absent:
-        text += f" *Missing: {', '.join(absent)}.*"
+        kinds = groupby((name.rpartition("-") for name in absent), key=lambda parts: parts[0])
+        named = (f"{kind}-{','.join(seed for *_, seed in parts)}" for kind, parts in kinds)
+        text += f" *Missing: {', '.join(named)}.*"
     return f"{text}\n\n{seen(number, records)}"
 
 

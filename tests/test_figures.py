@@ -79,7 +79,7 @@ def test_lines_are_told_apart_without_colour(quick):
 
 def test_missing_cells_are_named_and_not_drawn():
     some = made_up("quick", lambda cell: cell.loss == "STFT")
-    assert "Missing: keys-ReLU-MFC-cut-0, keys-ReLU-MFC-cut-1," in figures.caption(1, some)
+    assert "Missing: keys-ReLU-MFC-cut-0,1, keys-ReLU-CQT-cut-0,1," in figures.caption(1, some)
     drawn = figures.draw(5, some)
     assert "no finished model" in drawn.axes[0].texts[0].get_text() and not bold(drawn.axes[0])
     plt.close(drawn)
