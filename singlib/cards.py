@@ -25,6 +25,7 @@ from .spectrograms import shown as shown_note
 
 NOT_FOR = (
     "Pitches outside its range, velocities between the five, notes longer than four seconds: it has never heard them. "
+    "Pitches and velocities in its range that were none of its notes: it plays them, not always in tune. "
     "Instruments it was not trained on: there is one embedding for each instrument, and none for a new one. "
     "Music as it is played: every note begins and ends alone. "
 )
@@ -117,8 +118,8 @@ def card(run: Run) -> str:
         f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
         f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
         f"**Plays** {ranges}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
-        f"**Trained on** {SOURCES[run.profile.data]}. Weights are under the licence of the project; notes made with "
-        "them name their data.",
+        f"**Trained on** {len(quality)} notes of {SOURCES[run.profile.data]}. Weights are under the licence of "
+        "the project; notes made with them name their data.",
         "**Losses** after the last epoch, as trained: "
         + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
         f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} notes; at the labelled pitch "
