@@ -497,6 +497,15 @@ def test_almost_all_is_nine_of_ten(won, verdict):
     assert almost_all(pd.Series([True] * won + [False] * (10 - won))).verdict == verdict
 
 
+def test_models_of_several_instruments_are_set_beside_those_of_the_same_epochs():
+    def said(bad, profile):
+        records = notes(ALL_SETS, lambda cell, *_: 0 if cell.instruments == bad else 2)
+        return check(replace(records, profile=PROFILES[profile]), [BY_KEY["several-sound-better"]]).iloc[0]
+
+    assert said("keys", "recorded")["size"] == 0  # keys models: 50/50/20 epochs, all others 200/200/80
+    assert said("keys", "quick")["size"] > 0 and said("mallet", "recorded")["size"] > 0
+
+
 def test_rank_correlation_is_spearmans():
     one, other = np.random.default_rng(0).normal(size=(2, 30))
     size, (low, high), count = rank_correlation(pd.Series(one), pd.Series(one + other))
