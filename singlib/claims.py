@@ -58,7 +58,8 @@ def relu_sounds_better(records: Records) -> Effect:
 def share(records: Records, activation: str, test: Callable[[pd.DataFrame], pd.Series]) -> Effect:
     """Measure the share of the notes of a model of the first set that pass a test."""
     notes = chosen(records.quality, **STFT | {"instruments": FIRST_SET, "activation": activation})
-    return judge(100 * test(notes).groupby(notes.cell).mean(), "% of the notes", above=50, of="model")
+    shares = 100 * test(notes).groupby(notes.cell).mean()
+    return judge(shares, "% of the notes", above=50, of="model", within=(0, 100))
 
 
 def medium(notes: pd.DataFrame) -> pd.Series:

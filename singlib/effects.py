@@ -112,6 +112,7 @@ def judge(
     below: float = np.inf,
     statistic: Callable[..., float] = np.mean,
     of: str = "pair",
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Effect:
     """Judge a claim by one value of each model or pair.
 
@@ -127,6 +128,8 @@ def judge(
         Over the values; ``np.max`` for claims on every model.
     of : str
         What a value stands for: "pair", "model", "note".
+    within : tuple of float
+        What a value can be: the interval ends there.
 
     Returns
     -------
@@ -148,7 +151,7 @@ def judge(
         return Effect(size, np.nan, np.nan, 1, unit, "undecided", f"one {of} has no interval")
     low = high = size
     if np.ptp(found) > 0 and len(found) < FEW and statistic is np.mean:
-        low, high = scipy.stats.t.interval(0.95, len(found) - 1, size, scipy.stats.sem(found))
+        low, high = np.clip(scipy.stats.t.interval(0.95, len(found) - 1, size, scipy.stats.sem(found)), *within)
     elif np.ptp(found) > 0:
         drawn = scipy.stats.bootstrap((found,), statistic, n_resamples=2000, method="percentile", rng=0, batch=100)
         low, high = drawn.confidence_interval

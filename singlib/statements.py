@@ -112,7 +112,7 @@ def beneath(records: Records) -> Effect:
     """Measure in how many of the epochs 1 to 29 ReLU lies below ELU."""
     losses = needs(curves(records, "autoencoder", spectrum="STFT", **KEYS), 30)
     relu, elu = pairs(losses[list(range(1, 30))], "activation", "ReLU", "ELU")
-    return judge(100 * (relu < elu).mean(axis=1), "% of the epochs", above=90)
+    return judge(100 * (relu < elu).mean(axis=1), "% of the epochs", above=90, within=(0, 100))
 
 
 def ends_lower(records: Records, stage: str, winner: str, *instruments: str) -> Effect:

@@ -487,6 +487,8 @@ def test_intervals_are_honest_about_few_values():
     np.testing.assert_allclose((few.lowest, few.highest), 1.5 + np.array([-1, 1]) * 12.7062 * 0.5, rtol=1e-4)
     np.testing.assert_allclose((many.lowest, many.highest), (1.36, 1.64), atol=0.03)
     assert judge(np.full(3, 2.0), "grades", above=2).verdict == "undecided"
+    share = judge(np.array([10.0, 60.0, 100.0]), "% of the notes", above=50, within=(0, 100))
+    assert (share.lowest, share.highest, share.verdict) == (0, 100, "undecided")
     assert judge(np.array([1.0, np.nan]), "grades", of="model").reason == "one model has no interval"
     with pytest.raises(Untestable, match="no pair"):
         judge(np.array([np.nan]), "grades")
