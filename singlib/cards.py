@@ -16,7 +16,7 @@ from .answer import heard
 from .figures import FIGURES
 from .files import replacing
 from .grid import Profile, cells, check_choice
-from .nsynth import SOURCES
+from .nsynth import SOURCES, select
 from .quality import HEARD, SCORES, model_grade
 from .runs import Run
 from .shelf import CARRIED
@@ -118,11 +118,11 @@ def card(run: Run) -> str:
         f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
         f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
         f"**Plays** {ranges}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
-        f"**Trained on** {len(quality)} notes of {SOURCES[run.profile.data]}. Weights are under the licence of "
+        f"**Trained on** {len(select(run.profile.data, run.cell.roles))} notes of {SOURCES[run.profile.data]}. Weights are under the licence of "
         "the project; notes made with them name their data.",
         "**Losses** after the last epoch, as trained: "
         + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
-        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} notes; at the labelled pitch "
+        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} of these notes, evenly chosen; at the labelled pitch "
         f"{100 * in_tune.mean():.0f} % of them.",
         f"**Not good for.** {NOT_FOR}{POOR if bad else ''}".strip(),
         f"**Made** {facts['finished']} on {facts['device']}, {sum(facts['seconds'].values()):.0f} s, singlib "
