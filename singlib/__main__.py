@@ -12,7 +12,7 @@ from . import status as status_of
 from .grid import check_choice, profile_named
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded or paper")]
+ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-long or paper")]
 
 
 @app.callback()
@@ -72,8 +72,12 @@ def status(profile: ProfileName = "quick") -> None:
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
-    run: Annotated[str | None, typer.Option(help="a finished run: runs/quick/keys-ReLU-STFT-flow-0")] = None,
-    recorded: Annotated[str | None, typer.Option(help="a model that comes with the project")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="runs/quick/keys-ReLU-STFT-flow-0, a finished run, or recorded-long/...")
+    ] = None,
+    recorded: Annotated[
+        str | None, typer.Option(help="a model that comes with the project, of data/recorded/models")
+    ] = None,
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
     pitch: Annotated[str, typer.Option(help="MIDI pitches, as 60,64,67")] = "60",
     velocity: Annotated[str, typer.Option(help="25, 50, 75, 100 or 127, or several")] = "100",

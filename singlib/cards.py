@@ -19,7 +19,6 @@ from .grid import Profile, cells, check_choice
 from .nsynth import SOURCES, select
 from .quality import HEARD, SCORES, model_grade
 from .runs import Run
-from .shelf import CARRIED
 from .spectrograms import Note, target
 from .spectrograms import shown as shown_note
 
@@ -59,7 +58,7 @@ def carry(profile: Profile, models: Sequence[str] = ()) -> list[str]:
     targets = {label: target(profile, label) for label in shown.values()}
     names = carried.carry(profile, heard(profile), targets)
     for name in models:
-        publish(known[name], carried.folder(profile) / "models")
+        publish(known[name])
     return names
 
 
@@ -71,7 +70,7 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     run : Run
         Finished records.
     folder : Path, optional
-        ``data/recorded/models`` if left out.
+        ``data/<profile>/models`` if left out.
 
     Returns
     -------
@@ -93,7 +92,7 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     beyond = [name for name, weights in halves.items() if not np.isfinite(weights).all()]
     if beyond:
         raise ValueError(f"{run.cell.name}: {', '.join(beyond)} has weights beyond half precision (65,504)")
-    target = (folder or CARRIED) / f"{run.cell.name}.safetensors"
+    target = (folder or carried.folder(run.profile) / "models") / f"{run.cell.name}.safetensors"
     with replacing(target) as beside:
         save_file(halves, beside, metadata={"about": about})
     with replacing(target.with_suffix(".md")) as beside:
@@ -118,12 +117,12 @@ def card(run: Run) -> str:
         f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
         f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
         f"**Plays** {ranges}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
-        f"**Trained on** {len(select(run.profile.data, run.cell.roles))} notes of {SOURCES[run.profile.data]}. Weights are under the licence of "
-        "the project; notes made with them name their data.",
+        f"**Trained on** {len(select(run.profile.data, run.cell.roles))} notes of {SOURCES[run.profile.data]}. "
+        "Weights are under the licence of the project; notes made with them name their data.",
         "**Losses** after the last epoch, as trained: "
         + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
-        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} of these notes, evenly chosen; at the labelled pitch "
-        f"{100 * in_tune.mean():.0f} % of them.",
+        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} of these notes, evenly chosen; at the "
+        f"labelled pitch {100 * in_tune.mean():.0f} % of them.",
         f"**Not good for.** {NOT_FOR}{POOR if bad else ''}".strip(),
         f"**Made** {facts['finished']} on {facts['device']}, {sum(facts['seconds'].values()):.0f} s, singlib "
         f"{facts['singlib']}, torch {facts['packages']['torch']}; data digest {facts['data_digest'][:16]}. In 16 "

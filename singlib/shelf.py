@@ -8,8 +8,6 @@ from pathlib import Path
 from .generation import Model, load_model
 from .grid import ROOT
 
-CARRIED = ROOT / "data" / "recorded" / "models"  # in the repository: <cell>.safetensors and a card for each
-
 
 def models() -> dict[str, Path]:
     """Return the weights of every model at hand, by name: those that come with the project first, then runs.
@@ -17,11 +15,11 @@ def models() -> dict[str, Path]:
     Returns
     -------
     dict
-        ``recorded/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
+        ``<profile>/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
     """
-    carried = sorted(CARRIED.glob("*.safetensors"))
+    carried = sorted((ROOT / "data").glob("*/models/*.safetensors"))  # with a card for each (`singlib.cards`)
     finished = sorted(marker.parent for marker in (ROOT / "runs").glob("*/*/done.json"))
-    found = {f"recorded/{file.stem}": file for file in carried}
+    found = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
     return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
 
 
