@@ -67,7 +67,7 @@ class Curves:
         return ("published",) if self.losses == ("STFT",) else ("published", "corrected")
 
 
-def curves(frame: pd.DataFrame, axes: plt.Axes, mark: str = "training_loss") -> None:
+def curves(frame: pd.DataFrame, axes: plt.Axes, mark: str = "training_loss") -> dict[str, int]:
     """Draw loss over epoch: a thin line a model, a bold one with markers for the mean of each kind.
 
     Parameters
@@ -78,7 +78,13 @@ def curves(frame: pd.DataFrame, axes: plt.Axes, mark: str = "training_loss") -> 
         Where.
     mark : str
         The column that the markers stand for.
+
+    Returns
+    -------
+    dict
+        Label of each kind -> how many models it has.
     """
+    counts = {}
     for (loss, activation, instruments), group in frame.groupby(["training_loss", "activation", "instruments"]):
         models = group.cell.nunique()
         style = {"color": COLOURS[f"{loss}/{activation}"], "zorder": 2 + 1 / WIDTHS[loss]}
@@ -87,6 +93,7 @@ def curves(frame: pd.DataFrame, axes: plt.Axes, mark: str = "training_loss") -> 
         if models > 1:
             sns.lineplot(group, x="epoch", y="loss", units="cell", estimator=None, ax=axes, lw=0.5, alpha=0.5, **style)
         name = f"{loss}/{activation}" if mark == "training_loss" else f"{instruments} {activation}"
+        counts[name] = models
         sns.lineplot(
             group,
             x="epoch",
@@ -99,12 +106,13 @@ def curves(frame: pd.DataFrame, axes: plt.Axes, mark: str = "training_loss") -> 
             lw=WIDTHS[loss],
             marker=MARKERS[group[mark].iloc[0]],
             markersize=5,
-            label=name if models == 1 else f"{name}, mean of {models} (95 %)",
+            label=name,
             **style,
         )
         axes.lines[-1].set_markevery(1 + group.epoch.nunique() // MARKED)
     axes.set_xlabel("epoch (0: before training)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return counts
 
 
 def rows_of(figure: Curves, records: Records) -> pd.DataFrame:
@@ -142,11 +150,11 @@ def draw_curves(figure: Curves, records: Records) -> Figure:
     )
     frame = rows_of(figure, records)
     crowded = len(frame) and frame.loss.max() > CROWDED * frame.loss.min()
-    handles = {}
+    handles, counts = {}, {}
     for axes, panel in zip(all_axes[0], figure.panels, strict=True):
         rows = in_panel(frame, panel)
         if len(rows):
-            curves(rows, axes, "instruments" if len(figure.instruments) > 1 else "training_loss")
+            counts[panel] = curves(rows, axes, "instruments" if len(figure.instruments) > 1 else "training_loss")
             handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
             axes.get_legend().remove()
         else:
@@ -161,8 +169,16 @@ def draw_curves(figure: Curves, records: Records) -> Figure:
             axes.yaxis.set_major_formatter("{x:g}")
         sns.despine(ax=axes)
     if handles:
-        drawn.legend(handles.values(), handles, loc="outside right center", fontsize=8)
+        labels = [_label(name, [kinds[name] for kinds in counts.values() if name in kinds]) for name in handles]
+        drawn.legend(handles.values(), labels, loc="outside right center", fontsize=8)
     return drawn
+
+
+def _label(name: str, models: list[int]) -> str:
+    """Say of how many models a mean is; of the published and the corrected ones, where these differ."""
+    if set(models) == {1}:
+        return name
+    return f"{name}, mean of {models[0]}" + (f", corrected {models[1]}" if len(set(models)) > 1 else "") + " (95 %)"
 
 
 def seen(figure: Curves, records: Records) -> str:

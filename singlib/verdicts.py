@@ -17,8 +17,12 @@ def told(row: pd.Series) -> str:
     """Return an effect in words: size, 95 % interval, unit, number of models, and the reason if there is one."""
     if not np.isfinite(row["size"]):
         return f"({row.reason})"
-    interval = f" [{row.lowest:.3g}, {row.highest:.3g}]" if np.isfinite(row.lowest) else ""
-    return f"{row['size']:.3g}{interval} {row.unit}, n = {row.models}" + (f" ({row.reason})" if row.reason else "")
+    interval = f" [{_number(row.lowest)}, {_number(row.highest)}]" if np.isfinite(row.lowest) else ""
+    return f"{_number(row['size'])}{interval} {row.unit}, n = {row.models}" + (f" ({row.reason})" if row.reason else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # not 3.03e+03 %
 
 
 def table(checked: pd.DataFrame) -> str:

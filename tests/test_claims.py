@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from singlib import verdicts
 from singlib.claims import CLAIMS, VERDICTS, check
 from singlib.effects import Untestable, almost_all, judge, rank_correlation
 from singlib.grid import ACTIVATIONS, BRASS, INSTRUMENT_SETS, LOSSES, PROFILES, Cell, cells
@@ -423,6 +424,11 @@ def test_every_claim_is_told_on_a_whole_grid(checked):
     assert set(untestable.index) == NEVER | short | outside | alike | silent
     assert untestable["size"].isna().all() and untestable.reason.ne("").all()
     assert (untestable.models == 0).all()
+
+
+def test_large_numbers_are_told_without_exponents():
+    row = pd.Series({"size": -3031.2, "lowest": -7124.9, "highest": -265.4, "unit": "%", "models": 22, "reason": ""})
+    assert verdicts.told(row) == "-3,031 [-7,125, -265] %, n = 22"
 
 
 def test_a_plateau_needs_enough_epochs(checked):
