@@ -121,8 +121,8 @@ def seen(figure: Note, records: Records) -> str:
     return (
         f"Grade {note.grade}: {note.pitch_heard:.0%} of its loudness is heard at the labelled pitch, "
         f"{note.chroma_heard:.0%} at that or octaves of it; its spectrum moves {note.modulation:.1f} times as far as "
-        f"the target's; noise between its partials has {note.noise:.0f} dB of its power (the target's: "
-        f"{note.target_noise:.0f} dB)."
+        f"the target's; noise between its partials has {note.noise:z.0f} dB of its power (the target's: "
+        f"{note.target_noise:z.0f} dB)."
     )
 
 
