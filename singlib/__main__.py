@@ -72,11 +72,9 @@ def status(profile: ProfileName = "quick") -> None:
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
-    run: Annotated[
-        str | None, typer.Option(help="runs/quick/keys-ReLU-STFT-flow-0, a finished run, or recorded-long/...")
-    ] = None,
+    run: Annotated[str | None, typer.Option(help="runs/quick/keys-ReLU-STFT-flow-0, a finished run")] = None,
     recorded: Annotated[
-        str | None, typer.Option(help="a model that comes with the project, of data/recorded/models")
+        str | None, typer.Option(help="keys-ReLU-STFT-flow-0, a model that comes with the project (data/*/models)")
     ] = None,
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
     pitch: Annotated[str, typer.Option(help="MIDI pitches, as 60,64,67")] = "60",
@@ -92,7 +90,7 @@ def generate(
         if (run is None) == (recorded is None):
             raise ValueError("name a model by --run or by --recorded")
         check_choice("format", suffix, generation.FORMATS)
-        model = shelf.load(run or f"recorded/{recorded}")
+        model = shelf.load(run or recorded)
         if notes is None:
             labels = generation.chord(instrument or model.about["roles"][0], pitch, velocity)
         else:

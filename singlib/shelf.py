@@ -29,9 +29,11 @@ def find(name: str) -> Path:
     Parameters
     ----------
     name : str
-        A name of `models`, or a path to a folder of a run or to a weights file.
+        A name of `models`, a path to a folder of a run or to a weights file, or the cell of a model that comes
+        with the project.
     """
     known = models()
+    known |= {Path(model).name: file for model, file in known.items() if not model.startswith("runs/")}
     path = Path(name)
     path = path / "sing.safetensors" if path.is_dir() else path
     short = name.removeprefix("./").rstrip("/")
@@ -40,8 +42,8 @@ def find(name: str) -> Path:
     if path.is_file():
         return path
     like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
-    hint = f"one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
-    raise ValueError(f"no model {name!r}: of {len(known)} at hand {hint}")
+    hint = f"of {len(models())} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
+    raise ValueError(f"no model {name!r}: {hint}")
 
 
 def load(name: str) -> Model:

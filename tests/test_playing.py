@@ -57,6 +57,7 @@ def test_a_list_of_names_is_read_with_its_faults(tmp_path):
     [
         ((), "name a model by --run or by --recorded"),
         (("--run", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),
+        (("--recorded", "keys-ReLU-MFC-cut-0"), "no model 'keys-ReLU-MFC-cut-0'"),
         (("--run", NAME, "--pitch", "10"), "pitch 10 of keys is outside the trained 21 to 108"),
         (("--run", NAME, "--velocity", "99"), "unknown velocity 99"),
         (("--run", NAME, "--format", "mp3"), "unknown format 'mp3'; choose one of wav, flac"),
@@ -122,6 +123,7 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
     monkeypatch.setattr(shelf, "ROOT", tmp_path)
     weights = cards.publish(run, tmp_path / "data" / "recorded" / "models")
     assert next(iter(shelf.models())) == f"recorded/{run.cell.name}"
+    assert shelf.find(run.cell.name) == shelf.find(f"recorded/{run.cell.name}") == weights
     assert weights.stat().st_size < 0.55 * run.weights_file.stat().st_size
     note = [Label("brass1", 62, 100)]
     full, half = (generation.load_model(file).generate(note) for file in (run.weights_file, weights))
