@@ -146,10 +146,12 @@ def again(
         found = second.again(folder, epochs)
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib again: {error}") from error
-    largest = found.difference.max()
-    if largest > second.CLOSE:
-        raise SystemExit(f"singlib again: up to {largest:.1e} apart, more than {second.CLOSE:g}")
-    print(f"the same to {largest:.1e}")
+    worst = found.loc[(found.difference / found.allowed).idxmax()]
+    if worst.difference > worst.allowed:
+        where = f"{worst.spectrum} in epoch {worst.epoch} is {worst.difference:.1e} apart"
+        raise SystemExit(f"singlib again: {where}, more than rounding makes of it ({worst.allowed:.1e} at the most)")
+    rounding = ", no more than another processor's rounding makes of it" * (found.allowed.max() > second.CLOSE)
+    print(f"the same to {found.difference.max():.1e}{rounding}")
 
 
 if __name__ == "__main__":

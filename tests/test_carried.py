@@ -1,17 +1,20 @@
 """Records that come with the project: a report without runs and notes, and a recorded cell run again."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from conftest import ROOT, make_root, run_singlib
-from singlib import again, carried, choice, records, runs, spectrograms
+from conftest import PROJECT, ROOT, make_root, run_singlib
+from singlib import again, carried, choice, nsynth, records, runs, spectrograms
 from singlib.grid import PROFILES, Cell, cells
+from singlib.stages import Trainer
 
-SMOKE = PROFILES["smoke"]
+SMOKE, RECORDED = PROFILES["smoke"], PROFILES["recorded"]
 CELL = "keys-ELU-CQT-flow-0"
 
 
@@ -84,12 +87,29 @@ def test_a_cell_run_again_gives_its_history(carrying):
     assert (found.difference == 0).all() and set(found.epoch) == {0, 1, 2} and len(found) == 9
 
 
-def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root):
+@pytest.mark.parametrize(("epoch", "factor", "spectrum"), [(0, 1.001, "STFT"), (1, 1.5, "CQT")])
+def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root, epoch, factor, spectrum):
     folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
     history = pd.read_csv(folder / "history.csv")
-    history.loc[history.stage == "autoencoder", "loss"] *= 1.001
+    history.loc[(history.epoch >= epoch) & (history.spectrum == spectrum), "loss"] *= factor
     history.to_csv(folder / "history.csv", index=False)
-    assert run_singlib("again", str(folder), "--epochs", "1", root=ROOT).wait() == 1
+    process = run_singlib("again", str(folder), "--epochs", "1", stderr=-1, text=True)
+    assert f"{spectrum} in epoch {epoch} is" in process.communicate()[1] and process.returncode == 1
+
+
+def test_another_processor_is_no_other_result(tmp_path, smoke_root):
+    """Its record is made here by gradients that are rounded in another way."""
+    folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
+    trainer = Trainer(Cell("keys", "ELU", "CQT"), SMOKE, nsynth.load_notes("mini", ("keys",)), torch.device("cpu"))
+    again._round_gradients(trainer, seed=5)
+    history = again._first_epochs(trainer, 2).rename("loss").reset_index()
+    history.assign(stage="autoencoder").to_csv(folder / "history.csv", index=False)
+    found = again.again(folder, log=lambda line: None)
+    assert found.difference.max() > 0 and (found.difference <= found.allowed).all()
+
+
+def test_other_notes_than_the_record_s_are_an_error(tmp_path, smoke_root):
+    folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
     facts = json.loads((folder / "cell.json").read_text())
     (folder / "cell.json").write_text(json.dumps(facts | {"data_digest": "0" * 64}))
     with pytest.raises(ValueError, match="holds other notes than"):
@@ -100,3 +120,30 @@ def test_carrying_needs_finished_models(smoke_root):
     assert Cell("voice").name not in {cell.name for cell in cells(SMOKE)}
     process = run_singlib("carry", "--profile", "smoke", "--models", "voice-ReLU-STFT-flow-0", stderr=-1, text=True)
     assert "unknown cell 'voice-ReLU-STFT-flow-0'" in process.communicate()[1] and process.returncode == 1
+
+
+def test_the_whole_grid_is_on_record():
+    found = {place.parent.name for place in (PROJECT / "data" / "recorded" / "cells").glob("*/done.json")}
+    assert found == {cell.name for cell in cells(RECORDED)} == set(carried.read(RECORDED, "history").cell)
+    assert sum(cell.published for cell in cells(RECORDED)) == 84
+
+
+@pytest.fixture(scope="module")
+def rebuilt():
+    """Return the folder of the tables and claims of the records that come with the project, made again."""
+    assert run_singlib("report", "--profile", "recorded", "--only", "table1,table2,table3,claims").wait() == 0
+    return ROOT / "figures" / "recorded"
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "claims"])
+def test_the_committed_numbers_are_those_of_the_records(rebuilt, name):
+    ours, committed = (pd.read_csv(folder / f"{name}.csv") for folder in (rebuilt, PROJECT / "figures" / "recorded"))
+    pd.testing.assert_frame_equal(ours, committed, rtol=1e-6)  # the last bits are the machine's
+
+
+def test_what_the_readme_says_was_found_was_found(rebuilt):
+    said = (PROJECT / "README.md").read_text().split("\n## What was found\n")[1].split("\n## ")[0]
+    quoted = re.findall(r"-?[\d.,]+ \[-?[\d.,]+, -?[\d.,]+\]", " ".join(said.split()))
+    found = (rebuilt / "claims.md").read_text()
+    assert len(quoted) >= 6
+    assert [numbers for numbers in quoted if numbers not in found] == []
