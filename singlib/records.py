@@ -33,7 +33,7 @@ class Records:
         Names of the cells without finished, fresh records.
     about : DataFrame
         A row for each finished cell: columns of `describe`, ``device``, ``seconds`` of each stage ("seconds_lstm";
-        CPU time where it is on record and the device is a CPU, which ``device`` then says),
+        CPU time where it is on record and the device is a CPU; ``device`` then says so, and names the platform),
         ``activation_mean`` and ``activation_std`` (see `singlib.stages.Trainer.activations`).
     carried : frozenset of str
         Names of the cells whose records are those that come with the project.
@@ -108,7 +108,8 @@ def _cost(noted: dict) -> dict:
     """Return device and seconds of a cell.json; wall time on a CPU tells of other jobs, too."""
     by_cpu = noted.get("device_type") == "cpu" and "cpu_seconds" in noted
     seconds = noted["cpu_seconds" if by_cpu else "seconds"]
-    device = noted["device"] + ", CPU time" * by_cpu
+    machine = [noted["platform"]] if noted.get("device_type") == "cpu" else []  # "cpu" is any
+    device = ", ".join([noted["device"], *machine]) + ", CPU time" * by_cpu
     return {"device": device} | {f"seconds_{stage}": value for stage, value in seconds.items()}
 
 

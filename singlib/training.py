@@ -225,13 +225,18 @@ def _grade(run: Run, notes: nsynth.Notes) -> None:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
 
+def _processor() -> str:
+    """Name the CPU and its vector instructions, which decide over the last bit of a sum."""
+    return f"{platform.processor() or 'cpu'}, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict], history: list[dict]) -> dict:
     packages = ("torch", "numpy", "scipy", "librosa", "nnAudio", "soundfile", "safetensors", "swift-f0", "zimtohrli")
     last = {stage: [row["updates"] for row in history if row["stage"] == stage][-1] for stage in STAGES}
     return {
         "profile": profile.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "device_type": device.type,
         "platform": platform.platform(),
         "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,

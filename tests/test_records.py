@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -129,5 +130,6 @@ def test_loaded_rows_say_which_cell_they_are_of(smoke_root):
     assert set(rows.training_loss) == {"CQT"} and set(rows.spectrum) == {"STFT", "MFC", "CQT", "codes"}
     assert not rows.published.any()
     assert found.about.device.str.endswith(", CPU time").all()  # as other jobs on this machine do not lengthen it
+    assert found.about.device.str.contains(platform.platform(), regex=False).all()
     cell = json.loads((smoke_root / "runs/smoke/keys-ELU-CQT-flow-0/cell.json").read_text())["cell"]
     assert Cell(**cell).name == "keys-ELU-CQT-flow-0"
