@@ -11,7 +11,7 @@ import torch
 
 from conftest import PROJECT, ROOT, make_root, run_singlib
 from singlib import again, carried, choice, nsynth, records, runs, spectrograms
-from singlib.grid import PROFILES, Cell, cells
+from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells
 from singlib.stages import Trainer
 
 SMOKE, RECORDED = PROFILES["smoke"], PROFILES["recorded"]
@@ -126,6 +126,11 @@ def test_the_whole_grid_is_on_record():
     found = {place.parent.name for place in (PROJECT / "data" / "recorded" / "cells").glob("*/done.json")}
     assert found == {cell.name for cell in cells(RECORDED)} == set(carried.read(RECORDED, "history").cell)
     assert sum(cell.published for cell in cells(RECORDED)) == 84
+
+
+def test_every_set_of_instruments_can_be_played():
+    found = {file.name.split("-ReLU")[0].split("-ELU")[0] for file in (PROJECT / "data").glob("*/models/*.safetensors")}
+    assert found == set(INSTRUMENT_SETS)
 
 
 @pytest.fixture(scope="module")
