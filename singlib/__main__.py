@@ -150,7 +150,8 @@ def again(
     if worst.difference > worst.allowed:
         where = f"{worst.spectrum} in epoch {worst.epoch} is {worst.difference:.1e} apart"
         raise SystemExit(f"singlib again: {where}, more than rounding makes of it ({worst.allowed:.1e} at the most)")
-    rounding = ", no more than another processor's rounding makes of it" * (found.allowed.max() > second.CLOSE)
+    rounded = found.allowed.max() > second.CLOSE
+    rounding = ", no more than another processor's rounding makes of it" if rounded else ""
     print(f"the same to {found.difference.max():.1e}{rounding}")
 
 
