@@ -72,23 +72,22 @@ def again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[st
     recorded = recorded[recorded.stage == STAGES[0]].set_index(["epoch", "spectrum"]).loss
     epochs = min(epochs, profile.epochs[0])
     trainer = Trainer(cell, profile, notes, where)
-    found = pd.DataFrame({"recorded": recorded, "now": _first_epochs(trainer, epochs)}).dropna().reset_index()
-    found["difference"] = (found.now / found.recorded - 1).abs()
+    now = _first_epochs(trainer, epochs)
+    found = pd.DataFrame({"recorded": recorded.reindex(now.index), "now": now}).reset_index()
+    found["difference"] = (found.now / found.recorded - 1).abs().fillna(float("inf"))  # no number is like no other
     for row in found.itertuples():
-        log(
-            f"epoch {row.epoch}  {row.spectrum} {row.now:.6g}, recorded {row.recorded:.6g} ({row.difference:.1e} apart)"
-        )
+        losses = f"{row.spectrum} {row.now:.6g}, recorded {row.recorded:.6g}"
+        log(f"epoch {row.epoch}  {losses} ({row.difference:.1e} apart)")
     found["allowed"] = CLOSE
     if (found.difference > CLOSE).any():
         log(f"{DRAWS} times more, with gradients rounded in other ways")
-        now = found.set_index(["epoch", "spectrum"]).now
         draws = []
         for draw in range(DRAWS):
             trainer = Trainer(cell, profile, notes, where)
             _round_gradients(trainer, draw)
             draws.append((_first_epochs(trainer, epochs) / now - 1).abs())
         apart = pd.concat(draws, axis=1).max(axis=1).groupby("spectrum").cummax()
-        found["allowed"] = (MORE * apart.reindex(now.index).to_numpy()).clip(CLOSE)
+        found["allowed"] = (MORE * apart).clip(lower=CLOSE).fillna(CLOSE).to_numpy()
     return found
 
 

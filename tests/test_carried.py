@@ -87,7 +87,7 @@ def test_a_cell_run_again_gives_its_history(carrying):
     assert (found.difference == 0).all() and set(found.epoch) == {0, 1, 2} and len(found) == 9
 
 
-@pytest.mark.parametrize(("epoch", "factor", "spectrum"), [(0, 1.001, "STFT"), (1, 1.5, "CQT")])
+@pytest.mark.parametrize(("epoch", "factor", "spectrum"), [(0, 1.001, "STFT"), (1, 1.5, "CQT"), (1, np.nan, "MFC")])
 def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root, epoch, factor, spectrum):
     folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
     history = pd.read_csv(folder / "history.csv")
