@@ -155,7 +155,8 @@ def test_a_model_that_comes_with_the_project_plays_in_tune_and_has_its_card(name
     found = [np.median(librosa.yin(note, fmin=40, fmax=2000, sr=16_000)[5:60]) for note in played]
     cents = 1200 * np.log2(found / librosa.midi_to_hz(notes.pitch))
     # The mallet itself is up to 47 cents sharp, and one of its real notes is nothing to this tracker.
-    assert len(notes) >= 3 and (np.abs(cents) < 70).mean() >= 0.8, cents
+    near, most = (70, 0.8) if weights.stem.startswith("mallet") else (50, 0.9)
+    assert len(notes) >= 3 and (np.abs(cents) < near).mean() >= most, cents
 
 
 def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_path, monkeypatch):
