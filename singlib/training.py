@@ -225,8 +225,10 @@ def _grade(run: Run, notes: nsynth.Notes) -> None:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
 
-def _processor() -> str:
-    """Name the CPU and its vector instructions, which decide over the last bit of a sum."""
+def device_name(device: torch.device) -> str:
+    """Name the GPU, or the CPU and its vector instructions, which decide over the last bit of a sum."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     return f"{platform.processor() or 'cpu'}, {torch.backends.cpu.get_cpu_capability()}"
 
 
@@ -236,7 +238,7 @@ def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict],
     return {
         "profile": profile.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": device_name(device),
         "device_type": device.type,
         "platform": platform.platform(),
         "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,

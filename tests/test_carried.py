@@ -97,15 +97,21 @@ def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root, epoch, 
     assert f"{spectrum} in epoch {epoch} is" in process.communicate()[1] and process.returncode == 1
 
 
-def test_another_processor_is_no_other_result(tmp_path, smoke_root):
+def test_another_processor_is_no_other_result(tmp_path, smoke_root, monkeypatch):
     """Its record is made here by gradients that are rounded in another way."""
     folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
     trainer = Trainer(Cell("keys", "ELU", "CQT"), SMOKE, nsynth.load_notes("mini", ("keys",)), torch.device("cpu"))
     again._round_gradients(trainer, seed=5)
     history = again._first_epochs(trainer, 2).rename("loss").reset_index()
     history.assign(stage="autoencoder").to_csv(folder / "history.csv", index=False)
+    facts = json.loads((folder / "cell.json").read_text())
+    (folder / "cell.json").write_text(json.dumps(facts | {"device": "another"}))
+    monkeypatch.setattr(again, "CLOSE", 1e-9)
     found = again.again(folder, log=lambda line: None)
-    assert found.difference.max() > 0 and (found.difference <= found.allowed).all()
+    assert found.difference.max() > again.CLOSE and (found.difference <= found.allowed).all()
+    (folder / "cell.json").write_text(json.dumps(facts))  # of this machine: to the bit, or not at all
+    found = again.again(folder, log=lambda line: None)
+    assert (found.difference > found.allowed).any()
 
 
 def test_other_notes_than_the_record_s_are_an_error(tmp_path, smoke_root):
