@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 from . import nsynth
 from .files import replacing
 from .grid import ROOT, Cell, Profile, cells
-from .runs import GRADING, Run, recipe
+from .runs import Run, recipe
 
 FRAMES = ("history", "quality")
 
@@ -37,7 +37,11 @@ def cell_folder(profile: Profile, cell: str) -> Path:
 
 
 def fresh(profile: Profile) -> list[Cell]:
-    """List the cells whose carried records are of the recipe and grades of now, and of the notes if these are here."""
+    """List the cells whose carried records are of the recipe of now, and of the notes if these are here.
+
+    Their grades may be of an older `singlib.runs.GRADING`: they come without the notes to grade again, and
+    `singlib.records.Records.about` says which they are of.
+    """
     return [cell for cell in cells(profile) if _is_fresh(cell, profile)]
 
 
@@ -48,7 +52,7 @@ def _is_fresh(cell: Cell, profile: Profile) -> bool:
     found = json.loads(marker.read_text())
     here = nsynth.at_hand(profile.data)
     digest = nsynth.digest(profile.data, cell.roles) if here else found["recipe"]["data_digest"]
-    return found["grading"] == GRADING and found["recipe"] == recipe(cell, profile, digest)
+    return found["recipe"] == recipe(cell, profile, digest)
 
 
 def read(profile: Profile, name: str) -> pd.DataFrame:

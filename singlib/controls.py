@@ -132,6 +132,9 @@ def controls(data: str, label: Label) -> dict[str, np.ndarray]:
         "another instrument": another_instrument(data, label),
         "modulated noise": modulated_noise(waveform),
         "stationary noise": stationary_noise(waveform),
+        "30 dB softer": softer(waveform, 30),
+        "40 dB softer": softer(waveform, 40),
+        "50 dB softer": softer(waveform, 50),
         "a click": click(waveform),
         "silence": silence(waveform),
     }
@@ -149,6 +152,11 @@ def _stft(waveform: np.ndarray) -> np.ndarray:
 
 def _istft(transform: np.ndarray, samples: int) -> np.ndarray:
     return librosa.istft(transform, hop_length=HOP, length=samples)
+
+
+def softer(waveform: np.ndarray, decibels: float) -> np.ndarray:
+    """Return the note softer by so many dB."""
+    return (waveform * 10 ** (-decibels / 20)).astype(waveform.dtype)
 
 
 def same_power(waveform: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a listener would hear in one generated note, as numbers: measured against its label and its target.
 
 Conventions: waveforms are ``(samples,)`` at 16 kHz, a note held for 3 s of its 4 s as NSynth's are. The
-generated note is first brought to the power of its target, so no measure depends on how loud it is:
+generated note is first brought to the power of its target, so no measure but `level` depends on how loud it is:
 NSynth's notes are near full scale whatever their velocity. None is a loss that a model is trained on.
 
 >>> measure(generated, target, pitch=60)["distance"]
@@ -23,6 +23,7 @@ SILENT = 2**-15  # peak below which there is nothing to hear: one step of 16 bit
 _SHORT, _SHORT_HOP = 2048, 512  # samples of frames for movement: 128 ms every 32 ms
 _BANDS = 40  # mel bands up to 8 kHz
 _AUDIBLE = 50  # dB below the loudest band that still count in a band
+_LOWEST = -120.0  # dB: the level of silence, and of what is softer
 _HELD = 3.0  # seconds that NSynth's notes are held (Engel et al., 2017)
 
 
@@ -41,8 +42,8 @@ def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str
     dict
         ``pitch_heard`` and ``chroma_heard`` (see `pitch_heard`), ``modulation`` and ``follows`` (`movement`),
         ``onset``, ``decay`` and ``release`` (`envelope`, each less the target's), ``noise`` and ``target_noise``
-        (`noise`), ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`). Of
-        silence all are 0 but those of the target and the distance, which is 1.
+        (`noise`), ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), ``level``
+        (`level`). Of silence all are 0 but those of the target, the distance, which is 1, and the level.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str
     of_target = {"target_noise": noise(target, frequency), "target_brightness": brightness(target)}
     if silent(generated):
         names = ("pitch_heard", "chroma_heard", "modulation", "follows", "onset", "decay", "release", "noise")
-        return dict.fromkeys((*names, "brightness"), 0.0) | of_target | {"distance": 1.0}
+        return dict.fromkeys((*names, "brightness"), 0.0) | of_target | {"distance": 1.0, "level": _LOWEST}
+    loudness = level(generated, target)
     generated = generated * np.sqrt(np.mean(target**2) / np.mean(generated**2))
     heard, chroma = pitch_heard(generated, target, frequency)
     modulation, follows = movement(_bands(generated), _bands(target))
@@ -77,7 +79,14 @@ def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str
         "noise": noise(generated, frequency),
         "brightness": brightness(generated),
         "distance": distance(generated, target),
+        "level": loudness,
     } | of_target
+
+
+def level(generated: np.ndarray, target: np.ndarray) -> float:
+    """Return the mean power of a note relative to its target's, in dB; -120 at the least."""
+    ratio = np.mean(np.square(generated)) / np.mean(np.square(target))
+    return float(10 * np.log10(max(ratio, 10 ** (_LOWEST / 10))))
 
 
 def silent(waveform: np.ndarray) -> bool:

@@ -36,6 +36,9 @@ MORE_NOISE, LIKE = 2.5, 0.005
 # Envelope: onset (s) later or earlier than that of the target by a frame of the spectrogram or two; decay and release
 # (dB) by half of what lies between a held horn and a piano (15 dB), and a third of what a release takes away (30 dB).
 ONSET, DECAY, RELEASE = 0.15, 8.0, 10.0
+# Level, dB relative to the target. Played so that the target has the 65 dB of a conversation, a note 35 dB softer is as
+# soft as the quiet room it is played in: nobody hears it. From 25 dB it is heard, but as something in the background.
+FAINT, INAUDIBLE = -25.0, -35.0
 # Brightness, octaves: about half of what velocity does to brass (0.8 to 1.2 from 25 to 127 on NSynth's test split).
 BRIGHTNESS = 0.5
 
@@ -52,12 +55,20 @@ def grade_of(measures: Mapping[str, float]) -> str:
     "++"    the same, as clean, as bright and nearly as the target sounds
     ======  ==============================================================================================
 
+    A note that is too soft to be heard is silent, "-"; a faint one is "o" at best.
+
     Parameters
     ----------
     measures : mapping
         Of `singlib.measures.measure`.
     """
-    m = measures
+    if measures["level"] <= INAUDIBLE:
+        return "-"
+    found = _at_the_level_of_its_target(measures)
+    return min(found, "o", key=SCORES.get) if measures["level"] <= FAINT else found
+
+
+def _at_the_level_of_its_target(m: Mapping[str, float]) -> str:
     if m["modulation"] < STATIC:
         return "-"
     as_noisy = m["noise"] - m["target_noise"] <= MORE_NOISE

@@ -34,7 +34,8 @@ class Records:
     about : DataFrame
         A row for each finished cell: columns of `describe`, ``device``, ``seconds`` of each stage ("seconds_lstm";
         CPU time where it is on record and the device is a CPU; ``device`` then says so, and names the platform),
-        ``activation_mean`` and ``activation_std`` (see `singlib.stages.Trainer.activations`).
+        ``activation_mean`` and ``activation_std`` (see `singlib.stages.Trainer.activations`), ``grading`` (of which
+        `singlib.runs.GRADING` its grades are).
     carried : frozenset of str
         Names of the cells whose records are those that come with the project.
     """
@@ -98,7 +99,9 @@ def load(profile: str) -> Records:
     facts = []
     for cell in (cell for cell in cells(chosen) if cell.name in about):
         noted = json.loads((found.folder(cell.name) / "cell.json").read_text())
-        facts.append(about[cell.name] | _cost(noted) | noted.get("activations", {}))
+        marker = json.loads((found.folder(cell.name) / "done.json").read_text())
+        grading = {"grading": marker["grading"]}
+        facts.append(about[cell.name] | _cost(noted) | noted.get("activations", {}) | grading)
     frames = {name: _joined(name, chosen, own, kept, about) for name in carried.FRAMES}
     missing = [cell.name for cell in cells(chosen) if cell.name not in about]
     return replace(found, **frames, missing=missing, about=pd.DataFrame(facts))

@@ -37,7 +37,7 @@ RECIPE = 1
 
 # Raise this when measures or grades of the same notes change (quality.py, measures.py): finished runs are then
 # "ungraded" and graded again from the notes they generated, without training.
-GRADING = 2
+GRADING = 3
 
 # Of a profile, what decides over the numbers of one cell.
 _SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")

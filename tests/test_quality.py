@@ -36,7 +36,7 @@ def graded_controls(job):
     side = -1 if label.pitch < 65 else 1
     made |= {
         "a semitone to the other side": controls.shifted(target, side),
-        "20 dB softer": 0.1 * target,
+        "20 dB softer": controls.softer(target, 20),
         "10 ms later": controls.delayed(target, 0.01),
     }
     return pd.Series({name: SCORES[grade(sound, target, label.pitch)["grade"]] for name, sound in made.items()})
@@ -58,6 +58,8 @@ def check_bars(scores):
     assert share("a semitone to the other side", at_most=SCORES["o"]) == 1
     assert share("an octave off", at_most=SCORES["o/+"]) == 1
     assert share("a click", at_most=SCORES["o"]) == 1
+    assert share("30 dB softer", at_most=SCORES["o"]) == 1
+    assert share("40 dB softer", at_most=SCORES["-"]) == share("50 dB softer", at_most=SCORES["-"]) == 1
     falling = scores[["the note itself", "noise at 20 dB", "noise at 10 dB", "noise at 0 dB"]]
     assert (falling.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None), falling[(falling.diff(axis=1) > 0).any(axis=1)]
     for change in ("20 dB softer", "10 ms later"):
@@ -162,13 +164,24 @@ def test_bad_waveforms_are_named():
 def test_every_grade_is_given_in_the_papers_order():
     """From the best note down, one thing worse at a time."""
     best = {"modulation": 1, "follows": 1, "noise": -20, "target_noise": -20, "distance": 0.001, "onset": 0, "decay": 0}
-    best |= {"release": 0, "pitch_heard": 1, "chroma_heard": 1, "brightness": 10, "target_brightness": 10}
+    best |= {"level": 0, "release": 0, "pitch_heard": 1, "chroma_heard": 1, "brightness": 10, "target_brightness": 10}
     steps = [{}, {"distance": 0.02}, {"pitch_heard": 0}, {"chroma_heard": 0}, {"follows": 0}, {"modulation": 0}]
     found = []
     for step in steps:
         best |= step
         found.append(grade_of(best))
     assert found == list(reversed(GRADES))
+
+
+@pytest.mark.parametrize(("level", "best"), [(-24.9, "++"), (-25, "o"), (-34.9, "o"), (-35, "-")])
+def test_a_soft_note_is_graded_by_its_level(level, best):
+    target = tone(440)
+    heard = grade(10 ** (level / 20) * target, target, 69)
+    assert heard["level"] == pytest.approx(level, abs=1e-6)
+    # at the bar itself the sound's own level may be on either side: the last bit of a sum
+    assert grade_of(heard | {"level": level}) == best
+    poor = heard | {"level": level, "modulation": 0.0}
+    assert grade_of(poor) == "-", "level never raises a grade"
 
 
 def test_a_models_grade_is_the_mean_of_its_notes_with_an_interval():
