@@ -186,16 +186,16 @@ def selu_sounds_better(records: Records) -> Effect:
 
 # fmt: off
 SOUNDS = claims_of(
-    ("published-low", "3.2", "As published, all MFC and CQT models sound low: static and tonal noise.",
+    ("published-low", "3.2, Fig. 16", "As published, all MFC and CQT models sound low: static and tonal noise.",
      f"Mean grade of the best of these models; under {LOW:g}, nearest to \"-\".",
      low_as_published),
     ("relu-sounds-better", "3.2, Table 3", "STFT/ReLU sounds better than STFT/ELU (keys, mallet, voice and all three).",
      "Mean grade of ReLU less that of ELU; more than 0.",
      relu_sounds_better),
-    ("elu-medium", "3.2", "Most notes of STFT/ELU are of medium quality.",
+    ("elu-medium", "3.2, Fig. 17", "Most notes of STFT/ELU are of medium quality.",
      "Share of a model's notes graded -/o or o; over half.",
      share, "ELU", medium),
-    ("relu-high", "3.2", "Most notes of STFT/ReLU are of high quality.",
+    ("relu-high", "3.2, Fig. 18", "Most notes of STFT/ReLU are of high quality.",
      "Share of a model's notes graded o/+ or better; over half.",
      share, "ReLU", high),
     ("relu-pitch", "3.2", "In most notes of STFT/ReLU the right pitch is heard.",
@@ -260,7 +260,8 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     DataFrame
         A row for each claim: ``key``, ``place``, ``statement``, ``effect`` (what is measured), then what came out:
         ``size`` with its 95 % interval ``lowest`` and ``highest``, ``models``, ``unit``, ``verdict`` (one of
-        `VERDICTS`) and ``reason``. The same records give the same numbers.
+        `VERDICTS`) and ``reason``; and the ``regime`` of the profile, in which it is so. The same records give the
+        same numbers.
     """
     rows = []
     for claim in claims:
@@ -269,7 +270,7 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
         except Untestable as why:
             effect = Effect(np.nan, np.nan, np.nan, 0, "", "cannot be tested", str(why))
         said = {name: getattr(claim, name) for name in ("key", "place", "statement", "effect")}
-        rows.append(said | asdict(effect))
+        rows.append(said | asdict(effect) | {"regime": records.profile.regime})
     columns = [
         "key",
         "place",
@@ -282,5 +283,6 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
         "unit",
         "verdict",
         "reason",
+        "regime",
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -7,6 +7,7 @@ unless they are asked for it, and raise `Untestable` where the records hold noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -85,6 +86,12 @@ class Claim:
     effect: str
     measure: Callable[[Records], Effect]
     ours: bool = False
+
+    @property
+    def figures(self) -> list[int]:
+        """The numbers of the paper's figures that the statement is about: 1, 2, 3 and 7 of "Figs. 1-3, 7"."""
+        spans = re.findall(r"(\d+)(?:-(\d+))?", self.place.partition("Fig")[2])
+        return [number for first, last in spans for number in range(int(first), int(last or first) + 1)]
 
 
 def claims_of(*rows: tuple, ours: bool = False) -> tuple[Claim, ...]:

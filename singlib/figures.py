@@ -9,17 +9,20 @@ from itertools import groupby
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 from pypdf import PdfWriter
 
 from . import choice, curves, spectrograms
+from .claims import CLAIMS
 from .curves import Curves
 from .grid import ROOT, Cell, Profile
 from .records import Records
 from .spectrograms import Note
 
 STAMP = "demonstration, not evidence"
+MARKS = {"holds": "✔", "does not hold": "✘", "undecided": "?", "cannot be tested": "–"}
 
 
 def _training_losses(spectrum: str) -> Curves:
@@ -130,11 +133,27 @@ def save(number: int, records: Records) -> Path:
     return path
 
 
-def show(number: int, records: Records) -> None:
-    """Save a figure (see `save`) and display it with its caption and, if it is of a note, with players."""
+def statements(number: int, checked: pd.DataFrame) -> str:
+    """Return the paper's statements on a figure in Markdown, each with what came of it.
+
+    Parameters
+    ----------
+    number : int
+        1 to 22.
+    checked : DataFrame
+        Of `singlib.claims.check`.
+    """
+    about = [claim.key for claim in CLAIMS if number in claim.figures and not claim.ours]
+    rows = checked[checked.key.isin(about)]
+    return "\n".join(f"- {MARKS[row.verdict]} {row.statement} *{row.verdict}*" for row in rows.itertuples())
+
+
+def show(number: int, records: Records, checked: pd.DataFrame) -> None:
+    """Save a figure (see `save`) and display it with its caption, what the paper says of it, and players of a note."""
     figure = FIGURES[number]
     alternative = f"Figure {number}: {figure.caption}. {seen(number, records)}"
-    display(Image(save(number, records), alt=alternative), Markdown(caption(number, records)))
+    text = f"{caption(number, records)}\n\n{statements(number, checked)}"
+    display(Image(save(number, records), alt=alternative), Markdown(text))
     if isinstance(figure, Note) and not missing(number, records):
         label = spectrograms.shown(figure, records.profile)
         display(spectrograms.players(records, {figure.cell.name: figure.cell}, label))

@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 # Everything that is read or written lies under here: data/, runs/, figures/, notebooks/.
 ROOT = Path(os.environ.get("SINGLIB_ROOT") or Path(__file__).parents[1]).resolve()
 
@@ -104,7 +106,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Profile:
-    """Which notes, how large and how long. The defaults are those of the original SING code.
+    """Which notes, how large a network, and the regime. The defaults are those of the original SING code.
+
+    The *regime* is what decides how far a model gets in its training: epochs, the notes in a batch (and so the
+    updates in an epoch) and the learning rate. Curves have the paper's shape in the paper's regime: a model that
+    gets four times the updates begins where the paper's ends. So every result of this package names its regime.
 
     Parameters
     ----------
@@ -116,6 +122,8 @@ class Profile:
         How many models of each published keys cell, seeds 0, 1, ... (the paper: 10).
     keys_corrected : int, optional
         How many of each corrected keys cell; as many as of the published ones if left out.
+    stft_models : int
+        How many of each STFT cell of the other sets (the paper: 1, from which nothing can be said of another).
     keys_ten : int
         How many keys models with the text's a = 10 (ELU, STFT), which are beside the paper's grid.
     channels, dimension : int
@@ -138,12 +146,17 @@ class Profile:
         Names of the only cells to run.
     evidence : bool
         False stamps every figure as a demonstration.
+    question : str
+        What its models are to tell; the report begins with it.
+    beside : str, optional
+        The profile whose verdicts the report sets beside its own: the same grid in another regime.
     """
 
     name: str
     data: str
     keys_models: int = 10
     keys_corrected: int | None = None
+    stft_models: int = 1
     keys_ten: int = 0
     channels: int = 4096
     dimension: int = 128
@@ -157,16 +170,26 @@ class Profile:
     threads: int = 1
     subset: tuple[str, ...] | None = None
     evidence: bool = False
+    question: str = ""
+    beside: str | None = None
 
     def sized(self, cell: Cell) -> Profile:
         """Return the profile as it is for one cell: the models of keys alone may be trained for fewer epochs."""
         own = self.keys_epochs if cell.instruments == "keys" else None
         return replace(self, epochs=own or self.epochs, keys_epochs=None)
 
+    @property
+    def regime(self) -> str:
+        """The regime in a few words: ``50/50/20 epochs, batches of 16, Adam 3e-4``."""
+        epochs = ["/".join(map(str, epochs)) for epochs in (self.epochs, self.keys_epochs) if epochs]
+        keys = f" (keys {epochs[1]})" if len(epochs) > 1 else ""
+        rate = np.format_float_scientific(self.learning_rate, trim="-", exp_digits=1)
+        return f"{epochs[0]} epochs{keys}, batches of {self.batch}, Adam {rate}"
+
     def seeds(self, cell: Cell) -> int:
         """Return how many models of a cell's kind there are."""
         if cell.instruments != "keys":
-            return 1
+            return self.stft_models if cell.loss == "STFT" else 1
         return self.keys_models if cell.published or self.keys_corrected is None else self.keys_corrected
 
 
@@ -206,12 +229,28 @@ PROFILES = {
             epochs=(8, 8, 3),
             batch=4,
             learning_rate=1e-3,
+            question="Does it run here?",
         ),
-        # Real notes on 2 cores; what the committed records come from (data/recorded/README.md: what was tried). Four
-        # times the paper's epochs, since there are a fifth of its notes; the paper's own for the keys models, of
-        # which there are 83 and mostly curves are shown.
+        # The authors' epochs and rate; a batch of 16, so that the stand-in notes give about as many updates an epoch as
+        # their sets did at the original's 64. Of the sizes that two cores can train, the one at which most of the
+        # statements on Figures 1, 7, 8 and 9 come out (data/recorded/README.md).
         Profile(
             name="recorded",
+            data="nsynth-test",
+            keys_corrected=5,
+            stft_models=3,
+            keys_ten=3,
+            channels=512,
+            hidden=128,
+            batch=16,
+            evidence=True,
+            question="Do we see what the authors saw when we do what they did?",
+            beside="recorded-many-updates",
+        ),
+        # The first grid on real notes: four times the paper's epochs (keys: its own), and as many updates in each as
+        # batches of 4 make. Its records come with the project (data/recorded-many-updates).
+        Profile(
+            name="recorded-many-updates",
             data="nsynth-test",
             keys_corrected=5,
             keys_ten=3,
@@ -222,20 +261,30 @@ PROFILES = {
             batch=4,
             learning_rate=5e-4,
             evidence=True,
+            question="What becomes of it with many more updates than the authors made?",
+            beside="recorded",
         ),
         # The paper's instruments at the original's size; needs CUDA.
-        Profile(name="paper", data="nsynth-train", threads=4, evidence=True),
+        Profile(
+            name="paper",
+            data="nsynth-train",
+            threads=4,
+            evidence=True,
+            question="Do we see what the authors saw, on their instruments and at the original's size?",
+        ),
     )
 }
 
 
-# To listen to: models of the two sets whose models of the grid seldom find their pitch, for longer.
+# To listen to: models of the two sets whose models of that grid seldom find their pitch, for longer.
 PROFILES["recorded-long"] = replace(
-    PROFILES["recorded"],
+    PROFILES["recorded-many-updates"],
     name="recorded-long",
     epochs=(600, 600, 240),
     keys_epochs=None,
     subset=("keys-ReLU-STFT-flow-0", "mallet-ReLU-STFT-flow-0"),
+    question="What do keys and mallet sound like after three times the updates?",
+    beside=None,
 )
 # Tests of the way from an NSynth archive to the figures.
 PROFILES["smoke-nsynth"] = replace(PROFILES["smoke"], name="smoke-nsynth", data="nsynth-test")
@@ -259,7 +308,7 @@ def cells(profile: Profile | str) -> list[Cell]:
     -------
     list of Cell
         84 published models for ``"paper"``, and 64 with the gradient of MFC and CQT restored; last, those with
-        a = 10.
+        a = 10. ``"recorded"`` has more seeds of the published STFT models: 108.
     """
     profile = profile_named(profile) if isinstance(profile, str) else profile
     kinds = [

@@ -7,10 +7,12 @@ from IPython.display import Markdown, display
 
 from . import choice, nsynth, ratings
 from .figures import STAMP, output_folder
-from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, cells
+from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, PROFILES, Cell, cells
 from .quality import SCORES, model_grade
 from .records import Records
+from .runs import GRADING
 
+PAPER = PROFILES["paper"]
 CAPTIONS = {
     1: "Number of calculated models and training samples for different combinations of instruments, "
     "training losses and activation functions",
@@ -34,31 +36,52 @@ _COLUMNS = [(loss, activation) for loss in ("STFT", "CQT", "MFC") for activation
 
 
 def overview(records: Records) -> Markdown:
-    """Return the profile's sizes and how many of its models are finished, in Markdown."""
+    """Return in Markdown what the profile asks, its regime beside the paper's, and how many models are finished."""
     profile = records.profile
     planned = len(cells(profile))
-    epochs = "/".join(map(str, profile.epochs))
-    keys = f" (keys models: {'/'.join(map(str, profile.keys_epochs))})" if profile.keys_epochs else ""
-    text = (
-        f"Profile **{profile.name}**: {planned - len(records.missing)} of {planned} models finished, "
-        f"on data/{profile.data}. C {profile.channels}, D {profile.dimension}, "
-        f"LSTM {profile.layers} x {profile.hidden}, batch {profile.batch}, "
-        f"Adam {profile.learning_rate:g}, {epochs} epochs{keys} of autoencoder, LSTM and fine-tuning "
-        f"(the paper's code: C 4096, D 128, LSTM 3 x 1024, batch 64, Adam 0.0003, 50/50/20)."
+    lines = [f"**{profile.question}**"] if profile.question else []
+    lines.append(
+        f"Profile **{profile.name}**: {planned - len(records.missing)} of {planned} models finished. A *regime* is "
+        f"what decides how far a model gets in its training, and all numbers here are of this one: "
+        f"**{profile.regime}** (epochs of autoencoder, LSTM and fine-tuning). The paper's, after the original code: "
+        f"{PAPER.regime}."
     )
-    if records.carried:
-        text += f" {len(records.carried)} of the records are those that come with the project (data/{profile.name})."
+    lines.append(
+        f"The network has C {profile.channels}, D {profile.dimension}, LSTM {profile.layers} x {profile.hidden} (the "
+        f"original C {PAPER.channels}, D {PAPER.dimension}, LSTM {PAPER.layers} x {PAPER.hidden})."
+    )
     if profile.data != "nsynth-train":
         counts = {role: len(choice.labels(profile.data, (role,))) for role in nsynth.TABLE2}
         compared = ", ".join(f"{role} {count} ({nsynth.TABLE2[role].notes})" for role, count in counts.items())
-        text += f"\n\n**Not the paper's notes**, but {nsynth.SOURCES[profile.data]}. Notes here (paper): {compared}."
+        lines.append(f"**Not the paper's notes**, but {nsynth.SOURCES[profile.data]}. Notes here (paper): {compared}.")
+        updates = {
+            name: (sum(counts[role] for role in roles), sum(nsynth.TABLE2[role].notes for role in roles))
+            for name, roles in INSTRUMENT_SETS.items()
+        }
+        each = (
+            f"{name} {-(-ours // profile.batch)} ({-(-theirs // PAPER.batch)})"
+            for name, (ours, theirs) in updates.items()
+        )
+        lines.append(f"Updates in an epoch of the autoencoder, here (paper): {', '.join(each)}.")
+    if records.carried:
+        lines.append(
+            f"{len(records.carried)} of the records are those that come with the project (data/{profile.name})."
+        )
+    older = records.about[records.about.grading < GRADING] if len(records.about) else records.about
+    if len(older):
+        lines.append(
+            f"The grades of {len(older)} models are of version {older.grading.min()}; grades are now of version "
+            f"{GRADING}, which hears how loud a note is."
+        )
     if not profile.evidence:
-        text += f"\n\n**A {STAMP}**: too small and too short to judge the paper by."
-    return Markdown(text)
+        lines.append(f"**A {STAMP}**: too small and too short to judge the paper by.")
+    return Markdown("\n\n".join(lines))
 
 
 def table_1(records: Records) -> pd.DataFrame:
-    """Count models on record: published ones, corrected ones in brackets; missing ones as "0 of 10".
+    """Count models: the paper's, and in brackets ours on record, the corrected ones after a plus.
+
+    Missing ones are told as "0 of 10".
 
     Parameters
     ----------
@@ -76,25 +99,27 @@ def table_1(records: Records) -> pd.DataFrame:
         row: dict[str, object] = {"instr.": instruments}
         for loss in PAPER_LOSSES:
             for activation in PAPER_ACTIVATIONS:
-                kind = _entry(records, instruments, loss, activation)
-                published = _count([c.name for c in kind if c.published], done)
+                kind = _entry(records.grid, instruments, loss, activation)
+                theirs = sum(cell.published for cell in _entry(cells(PAPER), instruments, loss, activation))
+                ours = _count([c.name for c in kind if c.published], done)
                 corrected = _count([c.name for c in kind if not c.published], done)
-                row[f"{loss}/{activation}"] = published + (f" (+{corrected})" if corrected != "–" else "")
+                ours += f" + {corrected}" if corrected else ""
+                row[f"{loss}/{activation}"] = f"{theirs or '–'} ({ours.strip()})"
         row["sampl."] = len(choice.labels(records.profile.data, roles))
         row["sampl. (paper)"] = sum(nsynth.TABLE2[role].notes for role in roles)
         rows.append(row)
     return pd.DataFrame(rows).set_index("instr.")
 
 
-def _entry(records: Records, *entry: str) -> list[Cell]:
+def _entry(grid: list[Cell], *entry: str) -> list[Cell]:
     """Return the cells of an entry of Table 1: instruments, loss, activation (with PyTorch's a)."""
-    return [c for c in records.grid if (c.instruments, c.loss, c.activation) == entry and c.elu_alpha == 1]
+    return [c for c in grid if (c.instruments, c.loss, c.activation) == entry and c.elu_alpha == 1]
 
 
 def _count(names: list[str], done: set[str]) -> str:
     have = len(done.intersection(names))
     if not names:
-        return "–"
+        return ""
     return str(have) if have == len(names) else f"{have} of {len(names)}"
 
 
@@ -160,7 +185,7 @@ def perceived(records: Records) -> pd.DataFrame:
         for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
             entry = {"instruments": instruments, "loss": loss, "activation": activation}
             rows.append(entry | {"source": "paper", "grade": paper})
-            kind = _entry(records, instruments, loss, activation)
+            kind = _entry(records.grid, instruments, loss, activation)
             chosen = {
                 "published": [cell.name for cell in kind if cell.published],
                 "corrected": [cell.name for cell in kind if cell.gradient == "flow"],
@@ -220,11 +245,12 @@ def taus(records: Records) -> pd.DataFrame:
 
 def why(number: int, records: Records) -> str:
     """Say why a table differs from the paper's, where it does."""
-    data, profile = records.profile.data, records.profile
+    data = records.profile.data
     if number == 1:
-        text = "In brackets: models whose MFC or CQT loss has its gradient, which the paper could not train."
-        if profile.keys_models != 10:
-            text += f" The paper has 10 keys models of each kind, {profile.name} {profile.keys_models}."
+        text = (
+            "The paper's models; in brackets those on record here, after a plus those whose MFC or CQT loss has its "
+            "gradient, which the paper could not train."
+        )
         if data != "nsynth-train":
             text += f" Samples are those of data/{data}, not of the paper's instruments."
         return text

@@ -7,10 +7,9 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from . import claims
-from .figures import STAMP, output_folder
+from . import records as records_of
+from .figures import MARKS, STAMP, output_folder
 from .records import Records
-
-MARKS = {"holds": "✔ holds", "does not hold": "✘ does not hold", "undecided": "? undecided"}
 
 
 def told(row: pd.Series) -> str:
@@ -32,7 +31,7 @@ def table(checked: pd.DataFrame) -> str:
             "statement": checked.statement + " (" + checked.place + ")",
             "measured": checked.effect,
             "found, 95 % interval": [told(row) for _, row in checked.iterrows()],
-            "verdict": [MARKS.get(verdict, verdict) for verdict in checked.verdict],
+            "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in checked.verdict],
         }
     )
     return shown.to_markdown(index=False)
@@ -42,7 +41,7 @@ def save(records: Records) -> pd.DataFrame:
     """Check every claim, save the outcome as CSV and Markdown under ``figures/<profile>/``, and return it."""
     checked = claims.check(records)
     path = output_folder(records.profile) / "claims"
-    text = table(checked) + "\n"
+    text = f"Profile {records.profile.name}: {records.profile.regime}.\n\n{table(checked)}\n"
     if not records.profile.evidence:
         text += f"\n*{records.profile.name}: {STAMP}*\n"
     checked.to_csv(path.with_suffix(".csv"), index=False)
@@ -62,6 +61,35 @@ def in_short(checked: pd.DataFrame) -> Markdown:
     undecided, untested = counts.get("undecided", 0), counts.get("cannot be tested", 0)
     parts.append(f"Undecided: {undecided}; not to be tested with these models: {untested}. Details are below.")
     return Markdown("\n\n".join(parts))
+
+
+def in_another_regime(checked: pd.DataFrame, records: Records) -> Markdown:
+    """Say which verdicts turn round in the profile that is set beside this one (`Profile.beside`), a line each.
+
+    Parameters
+    ----------
+    checked : DataFrame
+        Of `save`.
+    records : Records
+        What it was made from.
+    """
+    if records.profile.beside is None:
+        return Markdown("No other profile is set beside this one.")
+    other = records_of.load(records.profile.beside)
+    both = checked.merge(claims.check(other), on="key", suffixes=("", "_there"))
+    plain = both[both.verdict.isin(("holds", "does not hold")) & both.verdict_there.isin(("holds", "does not hold"))]
+    turned = plain[plain.verdict != plain.verdict_there]
+    here, there = (f"{it.profile.regime}, C {it.profile.channels}" for it in (records, other))
+    lead = (
+        f"Here: {here}. There, in {other.profile.name}: {there}. Both say plainly yes or no to {len(plain)} "
+        f"statements, and the opposite to {len(turned)} of them:"
+    )
+    lines = []
+    for _, row in turned.iterrows():
+        theirs = row.filter(like="_there").rename(lambda name: name.removesuffix("_there"))
+        found = f"Here it **{row.verdict}**: {told(row)}. There it **{theirs.verdict}**: {told(theirs)}."
+        lines.append(f"- {row.statement} {found}")
+    return Markdown("\n".join([lead, "", *lines]))
 
 
 def show(checked: pd.DataFrame, ours: bool = False) -> None:
