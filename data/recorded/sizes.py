@@ -1,14 +1,17 @@
 """The study that the size of `recorded` was chosen by: what the paper's curves look like at other sizes and rates.
 
 Keys, STFT, ReLU and ELU, in the paper's regime, with seeds that the grid does not use (100 to 102), so that the choice
-leaves the grid's own intervals alone. Writes the losses of each model to ``sizes/``, and of all that are there
+leaves the grid's own intervals alone. Keeps the losses of each model under ``sizes/`` and joins them to
 ``sizes.parquet``; run again, it goes on with what is missing. The notes are needed (``make data SPLIT=test``):
 
     python data/recorded/sizes.py --workers 2
+
+`singlib.sensitivity` puts the paper's statements to the test on them.
 """
 
 import argparse
 import multiprocessing
+import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,17 +27,16 @@ from singlib.training import device_name, keep_freed_memory, make_repeatable
 
 HERE = Path(__file__).parent
 SEEDS = (100, 101, 102)
-REGIME = replace(PROFILES["recorded"], epochs=(50, 50, 20), keys_epochs=None, batch=16, learning_rate=3e-4)
 # Channels, dimension of a code, learning rate, and the LSTMs' units. An autoencoder serves LSTMs of several sizes.
 SIZES = [
     (512, 128, 3e-4, (128, 256)),
-    (256, 128, 3e-4, (128, 256)),
-    (512, 128, 6e-4, (128,)),
-    (256, 128, 6e-4, (128,)),
-    (256, 128, 1.5e-4, (128,)),
+    (256, 128, 3e-4, (128,)),
     (512, 64, 3e-4, (128,)),
     (1024, 128, 3e-4, (128,)),
+    (512, 128, 6e-4, (128,)),
     (512, 128, 1.5e-4, (128,)),
+    (256, 128, 6e-4, (128,)),
+    (256, 128, 1.5e-4, (128,)),
 ]
 
 
@@ -45,7 +47,7 @@ def train(channels: int, dimension: int, rate: float, hidden: tuple[int, ...], a
     if target.is_file():
         return
     cell = Cell(activation=activation, seed=seed)
-    profile = replace(REGIME, channels=channels, dimension=dimension, learning_rate=rate)
+    profile = replace(PROFILES["recorded"], channels=channels, dimension=dimension, learning_rate=rate)
     notes, device = nsynth.load_notes(profile.data, cell.roles), torch.device("cpu")
     keep_freed_memory()
     make_repeatable(profile.threads, device)
@@ -58,31 +60,21 @@ def train(channels: int, dimension: int, rate: float, hidden: tuple[int, ...], a
             stages = STAGES[1:]
         for stage in stages:
             if stage == "lstm":
-                if autoencoder is None:
-                    autoencoder = {key: value.clone() for key, value in trainer.autoencoder.state_dict().items()}
+                autoencoder = {key: value.clone() for key, value in trainer.autoencoder.state_dict().items()}
                 trainer.encode()
             optimiser = trainer.optimiser(stage)
+            lstm = units if stage != "autoencoder" else 0  # of all of them
             for epoch in range(profile.epochs[STAGES.index(stage)] + 1):
-                means, updates = trainer.run_epoch(stage, epoch, optimiser)
-                lstm = units if stage != "autoencoder" else 0
-                rows += [
-                    {"hidden": lstm, "stage": stage, "epoch": epoch, "spectrum": spectrum, "loss": loss}
-                    for spectrum, loss in means.items()
-                ]
-            print(
-                f"{name} LSTM {units} {stage}: STFT {means['STFT']:.4f}, {time.process_time() - begun:.0f} s",
-                flush=True,
-            )
-    facts = {
-        "channels": channels,
-        "dimension": dimension,
-        "learning_rate": rate,
-        "activation": activation,
-        "seed": seed,
-    }
-    facts |= {"cpu_seconds": time.process_time() - begun, "device": device_name(device), "data_digest": notes.digest}
+                means, _ = trainer.run_epoch(stage, epoch, optimiser)
+                same = {"hidden": lstm, "stage": stage, "epoch": epoch}
+                rows += [same | {"spectrum": spectrum, "loss": loss} for spectrum, loss in means.items()]
+            seconds = time.process_time() - begun
+            print(f"{name} LSTM {units} {stage}: STFT {means['STFT']:.4f}, {seconds:.0f} s", flush=True)
+    facts = {"channels": channels, "dimension": dimension, "learning_rate": rate}
+    facts |= {"activation": activation, "seed": seed, "cpu_seconds": time.process_time() - begun}
+    facts |= {"device": device_name(device), "platform": platform.platform(), "torch": torch.__version__}
     with replacing(target) as beside:
-        pd.DataFrame(rows).assign(**facts).to_parquet(beside, index=False)
+        pd.DataFrame(rows).assign(data_digest=notes.digest, **facts).to_parquet(beside, index=False)
 
 
 def main() -> None:
