@@ -260,8 +260,8 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     DataFrame
         A row for each claim: ``key``, ``place``, ``statement``, ``effect`` (what is measured), then what came out:
         ``size`` with its 95 % interval ``lowest`` and ``highest``, ``models``, ``unit``, ``verdict`` (one of
-        `VERDICTS`) and ``reason``; and the ``regime`` of the profile, in which it is so. The same records give the
-        same numbers.
+        `VERDICTS`), ``reason`` and ``leans`` (see `Effect`); and the ``regime`` of the profile, in which it is so.
+        The same records give the same numbers.
     """
     rows = []
     for claim in claims:
@@ -283,6 +283,7 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
         "unit",
         "verdict",
         "reason",
+        "leans",
         "regime",
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -49,6 +49,8 @@ class Effect:
         One of `VERDICTS`.
     reason : str
         Why it is no plain yes or no, or what the interval leaves out; may be empty.
+    leans : bool
+        Whether the size itself lies on the statement's side, however wide the interval.
     """
 
     size: float
@@ -58,6 +60,7 @@ class Effect:
     unit: str
     verdict: str
     reason: str = ""
+    leans: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,15 @@ def decide(
 ) -> Effect:
     """Return the effect with its verdict: does the whole interval lie between the bars, or outside them?"""
     low, high = (float(end) for end in interval)
+    verdict, reason = "undecided", ""
     if low > above and high < below:
-        return Effect(float(size), low, high, models, unit, "holds")
-    if high < above or low > below:
-        return Effect(float(size), low, high, models, unit, "does not hold")
-    bars = " and ".join(f"{bar:g}" for bar in (above, below) if np.isfinite(bar))
-    return Effect(float(size), low, high, models, unit, "undecided", f"the interval reaches over the bar of {bars}")
+        verdict = "holds"
+    elif high < above or low > below:
+        verdict = "does not hold"
+    else:
+        bars = " and ".join(f"{bar:g}" for bar in (above, below) if np.isfinite(bar))
+        reason = f"the interval reaches over the bar of {bars}"
+    return Effect(float(size), low, high, models, unit, verdict, reason, bool(above < size < below))
 
 
 def judge(
@@ -155,7 +161,8 @@ def judge(
         raise Untestable(f"no {of} to measure")
     size = float(statistic(found))
     if len(found) == 1:
-        return Effect(size, np.nan, np.nan, 1, unit, "undecided", f"one {of} has no interval")
+        leans = bool(above < size < below)
+        return Effect(size, np.nan, np.nan, 1, unit, "undecided", f"one {of} has no interval", leans)
     low = high = size
     if np.ptp(found) > 0 and len(found) < FEW and statistic is np.mean:
         low, high = np.clip(scipy.stats.t.interval(0.95, len(found) - 1, size, scipy.stats.sem(found)), *within)
@@ -183,7 +190,8 @@ def almost_all(wins: pd.Series, negate: bool = False) -> Effect:
     verdict, reason = "undecided", "neither more than half nor fewer than nine in ten for sure"
     if high < 0.9 or low > 0.5:
         verdict, reason = "holds" if (high >= 0.9) != negate else "does not hold", ""
-    return Effect(100 * counted.statistic, 100 * low, 100 * high, len(wins), "% of the pairs", verdict, reason)
+    size, leans = 100 * counted.statistic, (counted.statistic >= 0.9) != negate
+    return Effect(size, 100 * low, 100 * high, len(wins), "% of the pairs", verdict, reason, leans)
 
 
 def rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | None = None) -> tuple[float, np.ndarray, int]:

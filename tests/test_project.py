@@ -83,6 +83,7 @@ GROUPS = (
         "figures",
         "tables",
         "verdicts",
+        "sensitivity",
         "effort",
         "answer",
         "parts",
