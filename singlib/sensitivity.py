@@ -86,8 +86,9 @@ def save() -> str:
     path = output_folder(PROFILE) / "sensitivity"
     text = (
         "**Sensitivity.** The paper's statements on Figures 1, 7, 8 and 9 at other sizes and learning rates, with "
-        f"everything else as in the profile {PROFILE.name}: {checked.models.max()} models each of ReLU and ELU, of other "
-        "seeds than the grid's. ✔ and ✘: the whole 95 % interval lies on one side; in brackets, the mean does.\n\n"
+        f"everything else as in the profile {PROFILE.name}: {checked.models.max()} models each of ReLU and ELU, of "
+        "other seeds than the grid's. ✔ and ✘: the whole 95 % interval lies on one side; in brackets: the mean "
+        "does.\n\n"
         f"{table(checked).reset_index().to_markdown(index=False)}\n"
     )
     checked.to_csv(path.with_suffix(".csv"), index=False)

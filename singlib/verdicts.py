@@ -75,8 +75,12 @@ def in_another_regime(checked: pd.DataFrame, records: Records) -> Markdown:
     """
     if records.profile.beside is None:
         return Markdown("No other profile is set beside this one.")
-    other = records_of.load(records.profile.beside)
-    both = checked.merge(claims.check(other), on="key", suffixes=("", "_there"))
+    try:
+        other = records_of.load(records.profile.beside)
+    except FileNotFoundError:
+        return Markdown(f"The records of {records.profile.beside}, which belong beside these, are not here.")
+    asked = [claim for claim in claims.CLAIMS if claim.key in set(checked.key)]
+    both = checked.merge(claims.check(other, asked), on="key", suffixes=("", "_there"))
     plain = both[both.verdict.isin(("holds", "does not hold")) & both.verdict_there.isin(("holds", "does not hold"))]
     turned = plain[plain.verdict != plain.verdict_there]
     here, there = (f"{it.profile.regime}, C {it.profile.channels}" for it in (records, other))

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 
 from conftest import run_singlib
-from singlib import answer, figures, parts, records, tables
+from singlib import answer, figures, parts, records, tables, verdicts
+from singlib.claims import CLAIMS, check
 from singlib.grid import PROFILES, cells
 from singlib.quality import GRADES
 from singlib.records import Records, describe
@@ -160,17 +162,43 @@ def test_table_1_of_the_paper_profile_is_the_papers(monkeypatch):
     counts = {role: row.notes for role, row in tables.nsynth.TABLE2.items()}
     monkeypatch.setattr(tables.choice, "labels", lambda data, roles: range(sum(counts[role] for role in roles)))
     table = tables.table_1(made_up("paper"))
-    published = table.drop(columns=["sampl.", "sampl. (paper)"]).map(lambda entry: entry.split(" ")[0])
-    for instruments, row in published.iterrows():
-        for entry, count in row.items():
-            brass = instruments.startswith("brass") and not entry.startswith("STFT")
-            assert count == ("–" if brass else "10" if instruments == "keys" else "1")
+    for instruments, row in table.drop(columns=["sampl.", "sampl. (paper)"]).iterrows():
+        for entry, found in row.items():
+            stft, brass = entry.startswith("STFT"), instruments.startswith("brass")
+            count = 10 if instruments == "keys" else 1
+            expected = f"{count} ({count})" if stft else f"{count} ({count} + {count})"
+            assert found == ("– (+ 1)" if brass and not stft else expected)
     assert (table["sampl."] == table["sampl. (paper)"]).all()
 
 
-def test_table_1_counts_what_is_on_record():
+def test_table_1_counts_what_is_on_record_beside_the_papers():
     some = made_up("quick", lambda cell: cell.seed == 0)
-    assert tables.table_1(some).loc["keys", "CQT/ELU"] == "1 of 2 (+1 of 2)"
+    assert tables.table_1(some).loc["keys", "CQT/ELU"] == "10 (1 of 2 + 1 of 2)"
+
+
+ON_CURVES = [claim for claim in CLAIMS if set(claim.figures) & set(range(1, 16))]
+
+
+def test_every_figure_of_curves_says_what_of_the_paper_came_out(quick):
+    checked = check(quick, ON_CURVES)
+    for number in range(1, 16):
+        lines = figures.statements(number, checked).splitlines()
+        assert lines and all(line.startswith(("- ✔", "- ✘", "- ?", "- –")) for line in lines), number
+    assert "✔ The MFC side loss falls when the STFT is trained on. *holds*" in figures.statements(2, checked)
+    assert "The MFC side loss" not in figures.statements(3, checked)
+
+
+def test_a_verdict_that_turns_round_in_another_regime_is_named(quick, monkeypatch):
+    """The other regime is made up: there the ReLU models are those of ELU, and the other way round."""
+    here = replace(made_up("recorded"), profile=replace(PROFILES["recorded"], beside="quick"))
+    swap = {"ReLU": "ELU", "ELU": "ReLU"}
+    there = replace(here, history=here.history.assign(activation=here.history.activation.map(swap)))
+    monkeypatch.setattr(records, "load", lambda name: replace(there, profile=PROFILES[name]))
+    said = verdicts.in_another_regime(check(here, ON_CURVES), here).data
+    assert "50/50/20 epochs, batches of 16" in said and "8/8/3 epochs, batches of 4" in said
+    assert "ReLU ends the LSTM stage below ELU. Here it **holds**" in said and "There it **does not hold**" in said
+    same = verdicts.in_another_regime(check(there, ON_CURVES), there).data.splitlines()
+    assert "the opposite to 0 of them" in same[0] and not same[2:]
 
 
 def test_table_3_shows_missing_and_never_calculated_entries():

@@ -20,7 +20,7 @@ SMALL = {
     "runs/quick/k+m+v-": "runs/smoke/keys-",
     "--profile quick": "--profile smoke",
     "PROFILE=quick": "PROFILE=smoke",
-    "data/recorded/cells/brass1-3-": "runs/smoke/brass1-",
+    "data/recorded-many-updates/cells/brass1-3-": "runs/smoke/brass1-",
 }
 LONG = ("make paper", "make test", "make lab", "make data")  # what make would do is asked of make itself
 FAR = ("--scheduler", "--profile paper")  # for machines that a test has not: they only say what they would do
