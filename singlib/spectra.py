@@ -1,6 +1,6 @@
 """Three spectra as differentiable transforms, and the spectral loss of equations (3) and (4).
 
-Each spectrum maps waveforms ``(batch, samples)`` at 16 kHz to ``(batch, bins, frames)``, hop 256.
+Each spectrum maps waveforms ``(..., samples)`` at 16 kHz to ``(..., bins, frames)``, hop 256.
 None takes a square root or clamps a level below its peak, so gradients are finite on digital silence
 and do not vanish in quiet bins (but for MFC's floor at -100 dB, which is librosa's).
 
@@ -18,7 +18,7 @@ import torch
 from nnAudio.librosa_functions import get_mel
 from nnAudio.utils import create_cqt_kernels
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from .grid import GRADIENTS, check_choice
@@ -33,24 +33,31 @@ def _blocks(waveform: Tensor) -> Tensor:
 
 
 class _Power(torch.autograd.Function):
-    """|rfft|^2 of windowed frames of waveforms ``(batch, samples)`` -> ``(batch, frames, 513)``.
+    """|rfft|^2 of windowed frames of waveforms ``(batch, samples)`` -> ``(batch, frames, 513)``, and the rfft.
 
     torch's own backward of rfft fills up the other half of the spectrum and transforms all of it in
     complex numbers; the inverse real transform is the same sum for less than half the time. Frames are
     put together from blocks of one hop. Squares, not the modulus: that has no gradient at zero, and notes
-    end in digital silence.
+    end in digital silence. The rfft is an output, without a gradient, since torch.func keeps nothing else.
     """
 
-    @staticmethod
-    def forward(ctx: FunctionCtx, waveform: Tensor, window: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft(waveform.unfold(-1, FRAME, HOP) * window)
-        ctx.save_for_backward(waveform, window, spectrum)
-        return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+    generate_vmap_rule = True
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+    def forward(waveform: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum = torch.fft.rfft(waveform.unfold(-1, FRAME, HOP) * window)
+        return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag), spectrum
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(*inputs, output[1])
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
         waveform, window, spectrum = ctx.saved_tensors
+        if torch.is_grad_enabled():  # of a gradient of this gradient: the kept spectrum is outside the graph
+            spectrum = torch.fft.rfft(waveform.unfold(-1, FRAME, HOP) * window)
         # dS_k/dx_n = 2 Re(X_k e^{2 pi i k n / N}); irfft takes every k twice, but for the first and the last.
         weighted = torch.view_as_complex(torch.view_as_real(spectrum) * gradient.unsqueeze(-1))
         weighted[..., :: FRAME // 2] *= 2
@@ -63,41 +70,99 @@ class _Power(torch.autograd.Function):
 
 
 class _Distance(torch.autograd.Function):
-    """Mean of |log(eps + S) - level| of each note, ``(batch, bins, frames)`` -> ``(batch,)``.
+    """Mean of |log(eps + S) - level| of each note, ``(..., bins, frames)`` -> ``(...)``, and the difference.
 
-    One function, since a temporary in memory costs more than the arithmetic on it.
+    One function, since a temporary in memory costs more than the arithmetic on it. The difference is an output,
+    without a gradient, since torch.func keeps nothing else for the backward.
     """
 
-    @staticmethod
-    def forward(ctx: FunctionCtx, spectrum: Tensor, level: Tensor, eps: float) -> Tensor:
-        shifted = spectrum + eps
-        difference = shifted.log().sub_(level)
-        ctx.save_for_backward(shifted, difference)
-        return difference.abs().mean(dim=(1, 2))  # vector_norm sums less carefully: 1e-5 off
+    generate_vmap_rule = True
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        shifted, difference = ctx.saved_tensors
-        weight = (gradient / difference[0].numel())[:, None, None]
-        return difference.sgn().div_(shifted).mul_(weight), None, None
+    def forward(spectrum: Tensor, level: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        difference = (spectrum + eps).log_().sub_(level)
+        return difference.abs().mean(dim=(-2, -1)), difference  # vector_norm sums less carefully: 1e-5 off
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, float], output: tuple[Tensor, Tensor]) -> None:
+        spectrum, _, ctx.eps = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(spectrum, output[1])
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        spectrum, difference = ctx.saved_tensors
+        weight = (gradient / difference.shape[-2:].numel())[..., None, None]
+        of_spectrum, of_level = ctx.needs_input_grad[:2]
+        return (
+            difference.sgn().div_(spectrum + ctx.eps).mul_(weight) if of_spectrum else None,
+            difference.sgn().neg_().mul_(weight) if of_level else None,
+            None,
+        )
 
 
 class Spectrum(nn.Module):
     """A transform of waveforms that knows its own level, the l of equation (3).
 
-    ``forward(waveform, power=None)`` takes the waveform's `STFT` too, for the spectra that start from
-    it and where it is known already: several spectra of one waveform then share it. In memory a
-    frame's bins lie together; arithmetic on two spectra is fast where both lie alike.
+    A spectrum of your own is a subclass with a `transform`. In memory a frame's bins lie together; arithmetic on
+    two spectra is fast where both lie alike.
     """
+
+    def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+        """Return the spectrum of waveforms.
+
+        Parameters
+        ----------
+        waveform : Tensor, shape (samples,), (batch, samples) or (batch, channels, samples)
+            At 16 kHz, of any floating dtype. Half precision is computed in float32, under autocast too.
+        power : Tensor, optional
+            The waveform's `STFT`, where it is known already: several spectra of one waveform then share it.
+
+        Returns
+        -------
+        Tensor, shape (..., bins, frames)
+            Leading dimensions as those of `waveform`.
+
+        Raises
+        ------
+        TypeError
+            If the waveform is not floating, or the transform's own kernels are in half precision.
+        ValueError
+            If it has another number of dimensions, no sample, or too few for a frame.
+        """
+        kernel = next(self.buffers(), waveform)
+        if not waveform.is_floating_point():
+            raise TypeError(f"the waveform is {waveform.dtype}; samples are floating, in [-1, 1]")
+        if kernel.dtype.itemsize < 4 and kernel is not waveform:
+            raise TypeError(
+                f"the kernels are {kernel.dtype}: leave the loss in float32, it takes waveforms of any dtype"
+            )
+        if not 1 <= waveform.ndim <= 3 or not waveform.numel():
+            raise ValueError(
+                f"the waveform has shape {tuple(waveform.shape)}; it is (samples,), (batch, samples) or "
+                "(batch, channels, samples), and not empty"
+            )
+        dtype = torch.promote_types(torch.promote_types(waveform.dtype, torch.float32), kernel.dtype)
+        leading = waveform.shape[:-1]
+        with torch.autocast(waveform.device.type, enabled=False):
+            flat = waveform.to(dtype).reshape(-1, waveform.shape[-1])
+            spectrum = self.transform(flat, None if power is None else power.flatten(end_dim=-3))
+        return spectrum if len(leading) == 1 else spectrum.reshape(*leading, *spectrum.shape[1:])
+
+    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+        """Return the spectrum of waveforms ``(batch, samples)`` in float32 or float64: ``(batch, bins, frames)``.
+
+        `power` is the waveforms' `STFT` where it is known, ``(batch, 513, frames)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no transform(waveform, power=None)")
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + S) of a power spectrum S, elementwise."""
         return torch.log(eps + spectrum)
 
     def distance(self, spectrum: Tensor, level: Tensor, eps: float) -> Tensor:
-        """Return the mean absolute difference of each note's `level` to a given one, ``(batch,)``."""
-        return _Distance.apply(spectrum, level, eps)
+        """Return the mean absolute difference of each note's `level` to a given one: the leading dimensions."""
+        return _Distance.apply(spectrum, level, eps)[0]
 
 
 class STFT(Spectrum):
@@ -110,13 +175,13 @@ class STFT(Spectrum):
         super().__init__()
         self.register_buffer("window", torch.hann_window(FRAME), persistent=False)
 
-    def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
         """Return |STFT|^2; ValueError if the waveform is shorter than one frame."""
         if power is not None:
             return power
         if waveform.shape[-1] < FRAME:
             raise ValueError(f"{waveform.shape[-1]} samples are less than one frame of {FRAME}")
-        return _Power.apply(waveform, self.window).mT
+        return _Power.apply(waveform, self.window.to(waveform))[0].mT
 
 
 class MFC(Spectrum):
@@ -148,22 +213,23 @@ class MFC(Spectrum):
         self.register_buffer("mel", torch.tensor(mel.T.copy(), dtype=torch.float32), persistent=False)
         self.register_buffer("dct", torch.tensor(dct, dtype=torch.float32), persistent=False)
 
-    def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
         """Return the coefficients."""
         # As a convolution of kernel 1: on CPU twice as fast as the matrix product that it is.
-        mel = F.conv2d(self.stft(waveform, power).unsqueeze(2), self.mel.T[:, :, None, None])
+        filters = self.mel.to(waveform).T[:, :, None, None]
+        mel = F.conv2d(self.stft.transform(waveform, power).to(waveform).unsqueeze(2), filters)
         decibel = 10 * torch.log10(mel.squeeze(2).mT.clamp(min=self.FLOOR))  # (batch, frames, 128)
-        return (decibel @ self.dct).mT
+        return (decibel @ self.dct.to(waveform)).mT
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + c^2), or c itself where `squared` is False."""
         return super().level(spectrum.square(), eps) if self.squared else spectrum
 
     def distance(self, spectrum: Tensor, level: Tensor, eps: float) -> Tensor:
-        """Return the mean absolute difference of `level`, ``(batch,)``."""
+        """Return the mean absolute difference of `level`."""
         if self.squared:
             return super().distance(spectrum.square(), level, eps)
-        return (spectrum - level).abs().mean(dim=(1, 2))
+        return (spectrum - level).abs().mean(dim=(-2, -1))
 
 
 class CQT(Spectrum):
@@ -205,7 +271,7 @@ class CQT(Spectrum):
             self.register_buffer(f"octave{octave}", weight, persistent=False)
         self.reach = self.octave0.shape[-1] // 2 * HOP  # samples that the longest kernel reaches to each side
 
-    def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
         """Return |CQT|^2; ValueError if the waveform is too short to be reflected."""
         samples = waveform.shape[-1]
         if samples <= self.reach:
@@ -214,10 +280,10 @@ class CQT(Spectrum):
         # Reflection by slices: the gradient of F.pad's reflection is not deterministic on CUDA.
         before, after = waveform[:, 1 : self.reach + 1].flip(-1), waveform[:, -self.reach - 1 : -1].flip(-1)
         blocks = _blocks(torch.cat([before, waveform, after], dim=-1))  # (batch, blocks, 256)
-        low = blocks @ self.basis  # (batch, blocks, rank)
+        low = blocks @ self.basis.to(waveform)  # (batch, blocks, rank)
         octaves = []
         for octave in range(self.BINS // self.PER_OCTAVE):
-            weight = self.get_buffer(f"octave{octave}")
+            weight = self.get_buffer(f"octave{octave}").to(waveform)
             # As an image one pixel high the blocks lie as 2-D convolutions read them; conv1d copies them first.
             heard = F.conv2d((low if octave < self.LOW else blocks).mT.unsqueeze(2), weight).squeeze(2)
             first = self.reach // HOP - weight.shape[-1] // 2  # block where the first frame's kernel begins
@@ -242,6 +308,11 @@ class SpectralLoss(nn.Module):
         ``"flow"`` keeps the loss differentiable. ``"cut"`` sends the estimate's spectrum through
         NumPy and back into a new leaf, as the authors did: the values are right, ``backward()`` runs
         without an error, and no weight receives a gradient.
+
+    Notes
+    -----
+    ``torch.func.grad``, ``vmap`` and ``torch.compile(fullgraph=True)`` work, and so do second derivatives, but for
+    ``gradient="cut"``, whose way through NumPy none of them can follow.
     """
 
     def __init__(self, spectrum: Spectrum, eps: float = 1.0, gradient: str = "flow") -> None:
@@ -252,16 +323,47 @@ class SpectralLoss(nn.Module):
         self.spectrum, self.eps, self.gradient = spectrum, eps, gradient
 
     def level(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
-        """Return l of equation (3), ``(batch, bins, frames)``; a target's can be kept and reused."""
+        """Return l of equation (3), ``(..., bins, frames)``; a target's can be kept and reused."""
         return self.spectrum.level(self.spectrum(waveform, power), self.eps)
 
     def per_note(self, estimate: Tensor, target_level: Tensor, power: Tensor | None = None) -> Tensor:
-        """Return the loss of each estimate ``(batch, samples)`` against a kept `level`, ``(batch,)``."""
+        """Return the loss of each estimate against a kept `level`: the leading dimensions of `estimate`.
+
+        Raises
+        ------
+        ValueError
+            If the level is not one of waveforms like `estimate`. (Two waveforms with as many frames have levels of
+            one shape; only `forward` tells them apart.)
+        """
         spectrum = self.spectrum(estimate, power)
+        if spectrum.shape != target_level.shape:
+            raise ValueError(
+                f"the estimate's spectrum has shape {tuple(spectrum.shape)}, the target's level "
+                f"{tuple(target_level.shape)}: both are of waveforms of one shape"
+            )
         if self.gradient == "cut":
             spectrum = torch.from_numpy(spectrum.detach().cpu().numpy()).to(estimate.device).requires_grad_()
+            target_level = target_level.detach()
         return self.spectrum.distance(spectrum, target_level, self.eps)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of estimates against targets, both ``(batch, samples)``."""
+        """Return the mean loss of estimates against targets.
+
+        Parameters
+        ----------
+        estimate, target : Tensor, shape (samples,), (batch, samples) or (batch, channels, samples)
+            Waveforms of one shape. The gradient flows to both.
+
+        Returns
+        -------
+        Tensor, shape ()
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the shapes differ, or `Spectrum.forward` refuses the waveforms.
+        """
+        if estimate.shape != target.shape:
+            shapes = f"the estimate has shape {tuple(estimate.shape)}, the target {tuple(target.shape)}"
+            raise ValueError(f"{shapes}: both are of one shape")
         return self.per_note(estimate, self.level(target)).mean()

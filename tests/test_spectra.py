@@ -246,3 +246,116 @@ def test_gain_moves_the_first_coefficient_alone():
     moved = (MFC()(10 * waveform) - MFC()(waveform))[0]
     assert torch.allclose(moved[0], torch.tensor(20 * 128**0.5), rtol=1e-4)  # 20 dB in each of 128 mels
     assert moved[1:].abs().max() < 0.01
+
+
+def waves(*shape, seed=7, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype) / 10
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_the_gradient_flows_to_both_waveforms(name):
+    one, other = waves(2, 16_384).requires_grad_(), waves(2, 16_384, seed=8).requires_grad_()
+    loss = SpectralLoss(SPECTRA[name]())
+    ours = torch.autograd.grad(loss(one, other), (one, other))
+    swapped = torch.autograd.grad(loss(other, one), (one, other))
+    for gradient, same in zip(ours, swapped, strict=True):
+        assert gradient.any()
+        torch.testing.assert_close(gradient, same, rtol=1e-4, atol=1e-4 * gradient.abs().max().item())
+
+
+@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449)])
+def test_the_second_derivative_is_right(name, samples):
+    loss = SpectralLoss(SPECTRA[name]()).double()
+    one, other = (waves(1, samples, seed=seed, dtype=torch.float64).requires_grad_() for seed in (3, 4))
+    assert torch.autograd.gradgradcheck(loss, (one, other), fast_mode=True, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_shapes_with_and_without_a_batch_or_channels_are_alike(name):
+    estimate, target = waves(3, 2, 16_384), waves(3, 2, 16_384, seed=8)
+    spectrum, loss = SPECTRA[name](), SpectralLoss(SPECTRA[name]())
+    flat = loss.per_note(estimate.flatten(0, 1), loss.level(target.flatten(0, 1)))
+    torch.testing.assert_close(loss.per_note(estimate, loss.level(target)), flat.unflatten(0, (3, 2)))
+    torch.testing.assert_close(loss(estimate, target), flat.mean())
+    torch.testing.assert_close(spectrum(estimate)[1, 1], spectrum(estimate[1, 1]))
+    torch.testing.assert_close(loss(estimate[1, 1], target[1, 1]), flat[3])
+    power = STFT()(estimate)
+    torch.testing.assert_close(spectrum(estimate, power), spectrum(estimate))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "target", "message"),
+    [
+        ((2, 16_384), (1, 16_384), r"estimate has shape \(2, 16384\), the target \(1, 16384\)"),
+        ((2, 16_384), (2, 16_500), r"\(2, 16384\), the target \(2, 16500\)"),  # as many frames
+        ((16_384,), (1, 16_384), r"\(16384,\), the target \(1, 16384\)"),
+        ((1, 1, 2, 16_384), (1, 1, 2, 16_384), r"shape \(1, 1, 2, 16384\); it is \(samples,\)"),
+        ((0, 16_384), (0, 16_384), r"shape \(0, 16384\); .* not empty"),
+        ((), (), r"shape \(\); it is \(samples,\)"),
+    ],
+)
+@pytest.mark.parametrize("name", SPECTRA)
+def test_other_shapes_are_refused_with_both(name, estimate, target, message):
+    with pytest.raises(ValueError, match=message):
+        SpectralLoss(SPECTRA[name]())(torch.zeros(estimate), torch.zeros(target))
+
+
+def test_a_kept_level_of_other_waveforms_is_refused():
+    loss = SpectralLoss(STFT())
+    with pytest.raises(ValueError, match=r"spectrum has shape \(2, 513, 61\), the target's level \(1, 513, 61\)"):
+        loss.per_note(waves(2, 16_384), loss.level(waves(1, 16_384)))
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_any_floating_dtype_works(name, dtype):
+    loss = SpectralLoss(SPECTRA[name]())
+    estimate, target = waves(2, 16_384, dtype=dtype).requires_grad_(), waves(2, 16_384, seed=8, dtype=dtype)
+    value = loss(estimate, target)
+    value.backward()
+    exact = loss.double()(estimate.detach().double(), target.double())
+    assert value.item() == pytest.approx(exact.item(), rel=1e-4)
+    assert estimate.grad.dtype == dtype and estimate.grad.isfinite().all() and estimate.grad.any()
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_under_autocast_the_loss_is_that_of_float32(name, dtype):
+    loss = SpectralLoss(SPECTRA[name]())
+    estimate, target = waves(2, 16_384), waves(2, 16_384, seed=8)
+    with torch.autocast("cpu", dtype):
+        inside = loss(estimate, target)
+    assert inside.item() == loss(estimate, target).item()
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (torch.zeros(1, 16_384, dtype=torch.int16), "int16; samples are floating"),
+        (torch.zeros(1, 16_384, dtype=torch.complex64), "complex64; samples are floating"),
+    ],
+)
+def test_samples_that_are_not_floating_are_refused(waveform, message):
+    with pytest.raises(TypeError, match=message):
+        STFT()(waveform)
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_kernels_in_half_precision_are_refused(name):
+    with pytest.raises(TypeError, match="kernels are torch.float16: leave the loss in float32"):
+        SPECTRA[name]().half()(waves(1, 16_384))
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_torch_func_and_compile_give_the_same(name):
+    loss = SpectralLoss(SPECTRA[name]())
+    estimate, target = waves(2, 16_384), waves(2, 16_384, seed=8)
+    given = estimate.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(given, target) * 2, given)  # a mean over two notes
+    close = {"rtol": 1e-4, "atol": 1e-5 * expected.abs().max().item()}
+    torch.testing.assert_close(torch.func.grad(loss)(estimate, target) * 2, expected, **close)
+    each = torch.func.vmap(torch.func.grad(loss))(estimate, target)
+    torch.testing.assert_close(each, expected, **close)
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")  # without a compiler of C++
+    (ours,) = torch.autograd.grad(compiled(given, target) * 2, given)
+    torch.testing.assert_close(ours, expected, **close)
