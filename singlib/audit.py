@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 
 @dataclass(frozen=True)
@@ -53,64 +52,106 @@ class GradientReport:
     Attributes
     ----------
     parameters : DataFrame
-        A row for each parameter: ``parameter``, ``shape``, ``norm`` of its gradient; NaN where none arrives.
+        A row for each parameter: ``parameter``, ``shape``, ``norm`` of its gradient (NaN where none arrives, infinite
+        where it is not finite), and ``frozen``, whether it asks for none (``requires_grad`` is False).
     cuts : tuple of Cut
         The calls that left the graph, in the order they were made; a cut is no fault by itself (a
         detached target), it is one where parameters get no gradient.
+    flat : tuple of Cut
+        The calls whose slope is zero nearly everywhere (`round`, `sign`), likewise.
     loss : float
         The value of the loss.
     """
 
     parameters: pd.DataFrame
     cuts: tuple[Cut, ...]
+    flat: tuple[Cut, ...]
     loss: float
+
+    def _named(self, norms: pd.Series) -> list[str]:
+        return list(self.parameters.parameter[norms & ~self.parameters.frozen])
 
     @property
     def lost(self) -> list[str]:
-        """Names of the parameters that the loss cannot train."""
-        return list(self.parameters.parameter[self.parameters.norm.isna()])
+        """Names of the parameters that no gradient reaches."""
+        return self._named(self.parameters.norm.isna())
+
+    @property
+    def zero(self) -> list[str]:
+        """Names of the parameters whose gradient is zero in every element."""
+        return self._named(self.parameters.norm == 0)
 
     @property
     def not_finite(self) -> list[str]:
-        """Names of the parameters whose gradient is infinite or not a number."""
-        return list(self.parameters.parameter[np.isinf(self.parameters.norm)])
+        """Names of the parameters whose gradient has an element that is infinite or not a number."""
+        return self._named(np.isinf(self.parameters.norm))
 
     def __str__(self) -> str:
-        count = len(self.parameters)
+        count, frozen = (~self.parameters.frozen).sum(), self.parameters.frozen.sum()
+        faults = []
         if self.not_finite:
-            verdict = f"the gradient of {', '.join(self.not_finite)} is not finite"
-        elif not self.lost:
-            verdict = f"all {count} parameters get a gradient"
-        elif len(self.lost) == count:
-            verdict = f"none of the {count} parameters gets a gradient: this loss trains nothing"
-        else:
-            verdict = f"{len(self.lost)} of {count} parameters get no gradient: {', '.join(self.lost)}"
+            faults.append(f"the gradient of {', '.join(self.not_finite)} is not finite")
+        if self.lost and len(self.lost) == count:
+            faults.append(f"none of the {count} parameters gets a gradient: this loss trains nothing")
+        elif self.lost:
+            faults.append(f"{len(self.lost)} of {count} parameters get no gradient: {', '.join(self.lost)}")
+        if self.zero and len(self.zero) == count:
+            faults.append(f"the gradient of all {count} parameters is zero: this loss trains nothing")
+        elif self.zero:
+            faults.append(f"the gradient of {len(self.zero)} of {count} parameters is zero: {', '.join(self.zero)}")
+        if not count:
+            faults.append("no parameter asks for a gradient")
+        verdict = "; ".join(faults) or f"all {count} parameters get a gradient"
+        if frozen:
+            verdict += f"; {frozen} {'is' if frozen == 1 else 'are'} frozen (requires_grad is False)"
         lines = [f"loss {self.loss:.4g}; {verdict}"]
         if self.lost:
-            places = dict.fromkeys(f"  {cut}" for cut in self.cuts)  # a line in a loop is one place
-            lines += ["the graph was cut at", *places] if places else ["no call cut it: they take no part in the loss"]
+            lines += _places("the graph was cut at", self.cuts) or ["no call cut it: they take no part in the loss"]
+        if self.zero:
+            lines += _places("the slope is zero at", self.flat) or [
+                "no call is flat by itself: look for a factor of 0, a clamp beyond its bounds, units that are off"
+            ]
         return "\n".join(lines)
 
 
+def _places(lead: str, cuts: tuple[Cut, ...]) -> list[str]:
+    """Return a line for each place under `lead`; a line in a loop is one place."""
+    return [lead, *dict.fromkeys(f"  {cut}" for cut in cuts)] if cuts else []
+
+
 class _Watch(TorchFunctionMode):
-    """Note every call that takes a tensor of the graph and returns values outside it."""
+    """Note every call that takes a tensor of the graph and returns values outside it, or flat ones."""
 
     # They look at a tensor, or choose from it by rank or sign; nobody expects a gradient of them.
     HARMLESS = ("__get__", "size", "dim", "stride", "numel", "is_", "__len__", "__repr__", "__format__")
 
+    FLAT = ("round", "floor", "ceil", "trunc", "fix", "sign", "sgn", "heaviside", "floor_divide")
+
     def __init__(self) -> None:
         super().__init__()
         self.cuts: list[Cut] = []
+        self.flat: list[Cut] = []
 
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> object:
         output = func(*args, **(kwargs or {}))
-        entered = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.requires_grad]
-        if entered and not any(getattr(leaf, "requires_grad", False) for leaf in tree_leaves(output)):
-            name = "data" if getattr(func, "__self__", None) is Tensor.data else func.__name__
+        entered = [leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.requires_grad]
+        name = "data" if getattr(func, "__self__", None) is Tensor.data else func.__name__
+        if entered and name.rstrip("_") in self.FLAT and not _in_a_function_of_its_own():
+            self.flat.append(_cut(name, tuple(entered[0].shape)))
+        if entered and not any(getattr(leaf, "requires_grad", False) for leaf in _leaves(output)):
             values = isinstance(output, (Tensor, np.ndarray, float, list)) and getattr(output, "dtype", 0) != torch.bool
             if values and not name.startswith(self.HARMLESS) and not _in_a_function_of_its_own():
                 self.cuts.append(_cut(name, tuple(entered[0].shape)))
         return output
+
+
+def _leaves(arguments: object) -> Iterator[object]:
+    """Yield what lists, tuples and dictionaries hold, however deep."""
+    if isinstance(arguments, (list, tuple, dict)):
+        for part in arguments.values() if isinstance(arguments, dict) else arguments:
+            yield from _leaves(part)
+    else:
+        yield arguments
 
 
 def _in_a_function_of_its_own() -> bool:
@@ -158,15 +199,25 @@ def gradient_report(compute: Callable[[], Tensor], model: nn.Module) -> Gradient
         raise TypeError(
             f"the loss must be a tensor of one number, not {type(loss).__name__} {getattr(loss, 'shape', '')}"
         )
-    names, parameters = zip(*((n, p) for n, p in model.named_parameters() if p.requires_grad), strict=True)
-    gradients: tuple[Tensor | None, ...] = (None,) * len(parameters)
-    if loss.requires_grad:
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    norms = [float("nan") if gradient is None else _norm(gradient) for gradient in gradients]
-    shapes = [tuple(parameter.shape) for parameter in parameters]
-    frame = pd.DataFrame({"parameter": names, "shape": shapes, "norm": norms})
-    return GradientReport(frame, tuple(watch.cuts), loss.item())
+    named = dict(model.named_parameters())
+    asking = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+    gradients: dict[str, Tensor | None] = {}
+    if loss.requires_grad and asking:
+        found = torch.autograd.grad(loss, list(asking.values()), allow_unused=True)
+        gradients = dict(zip(asking, found, strict=True))
+    frame = pd.DataFrame(
+        {
+            "parameter": list(named),
+            "shape": [tuple(parameter.shape) for parameter in named.values()],
+            "norm": [_norm(gradients.get(name)) for name in named],
+            "frozen": [name not in asking for name in named],
+        }
+    )
+    return GradientReport(frame, tuple(watch.cuts), tuple(watch.flat), loss.item())
 
 
-def _norm(gradient: Tensor) -> float:
+def _norm(gradient: Tensor | None) -> float:
+    if gradient is None:
+        return float("nan")
+    gradient = gradient.coalesce().values() if gradient.is_sparse else gradient
     return gradient.norm().item() if gradient.isfinite().all() else float("inf")

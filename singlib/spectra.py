@@ -181,7 +181,7 @@ class STFT(Spectrum):
             return power
         if waveform.shape[-1] < FRAME:
             raise ValueError(f"{waveform.shape[-1]} samples are less than one frame of {FRAME}")
-        return _Power.apply(waveform, self.window.to(waveform))[0].mT
+        return _Power.apply(waveform, self.window.to(waveform.dtype))[0].mT
 
 
 class MFC(Spectrum):
@@ -216,10 +216,10 @@ class MFC(Spectrum):
     def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
         """Return the coefficients."""
         # As a convolution of kernel 1: on CPU twice as fast as the matrix product that it is.
-        filters = self.mel.to(waveform).T[:, :, None, None]
-        mel = F.conv2d(self.stft.transform(waveform, power).to(waveform).unsqueeze(2), filters)
+        filters = self.mel.to(waveform.dtype).T[:, :, None, None]
+        mel = F.conv2d(self.stft.transform(waveform, power).to(waveform.dtype).unsqueeze(2), filters)
         decibel = 10 * torch.log10(mel.squeeze(2).mT.clamp(min=self.FLOOR))  # (batch, frames, 128)
-        return (decibel @ self.dct.to(waveform)).mT
+        return (decibel @ self.dct.to(waveform.dtype)).mT
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + c^2), or c itself where `squared` is False."""
@@ -280,10 +280,10 @@ class CQT(Spectrum):
         # Reflection by slices: the gradient of F.pad's reflection is not deterministic on CUDA.
         before, after = waveform[:, 1 : self.reach + 1].flip(-1), waveform[:, -self.reach - 1 : -1].flip(-1)
         blocks = _blocks(torch.cat([before, waveform, after], dim=-1))  # (batch, blocks, 256)
-        low = blocks @ self.basis.to(waveform)  # (batch, blocks, rank)
+        low = blocks @ self.basis.to(waveform.dtype)  # (batch, blocks, rank)
         octaves = []
         for octave in range(self.BINS // self.PER_OCTAVE):
-            weight = self.get_buffer(f"octave{octave}").to(waveform)
+            weight = self.get_buffer(f"octave{octave}").to(waveform.dtype)
             # As an image one pixel high the blocks lie as 2-D convolutions read them; conv1d copies them first.
             heard = F.conv2d((low if octave < self.LOW else blocks).mT.unsqueeze(2), weight).squeeze(2)
             first = self.reach // HOP - weight.shape[-1] // 2  # block where the first frame's kernel begins

@@ -1,11 +1,15 @@
 """The gradient audit tells a loss that trains from one that does not, and names the line at fault."""
 
+import ast
+import inspect
+
 import librosa
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from singlib import audit
 from singlib.audit import gradient_report
 from singlib.spectra import CQT, MFC, SpectralLoss
 
@@ -117,3 +121,68 @@ def test_a_loss_that_is_no_number_is_refused(model):
         gradient_report(lambda: model(INPUTS), model)
     with pytest.raises(TypeError, match="not float"):
         gradient_report(lambda: float(np.mean([1.0])), model)
+
+
+@pytest.mark.parametrize(
+    ("flatten", "place"),
+    [
+        (lambda x: x.round(), True),
+        (torch.sign, True),
+        (lambda x: x.detach().clone().copy_(x).floor_(), True),
+        (lambda x: x * 0, False),
+        (lambda x: x.clamp(1e3, 1e4), False),
+    ],
+)
+def test_a_zero_gradient_is_no_gradient(model, flatten, place):
+    report = gradient_report(lambda: flatten(model(INPUTS)).sum(), model)
+    assert report.zero == [name for name, _ in model.named_parameters()] and not report.lost
+    assert "the gradient of all 4 parameters is zero: this loss trains nothing" in str(report)
+    assert bool(report.flat) == place and ("test_audit.py" in str(report)) == place
+
+
+def test_each_kind_of_fault_is_named_beside_the_others(model):
+    model.unused, model.dead = nn.Linear(1, 1), nn.Linear(1, 1)
+    model[0].weight.requires_grad_(False)
+
+    def compute():
+        return model[2](model[1](model[0](INPUTS))).sum() + 0 * model.dead.weight.sum() + (0 * model.dead.bias).sqrt()
+
+    report = gradient_report(compute, model)
+    assert report.lost == ["unused.weight", "unused.bias"] and report.zero == ["dead.weight"]
+    assert report.not_finite == ["dead.bias"] and "1 is frozen" in str(report)
+    for words in ("dead.bias is not finite", "2 of 7 parameters get no gradient", "1 of 7 parameters is zero"):
+        assert words in str(report)
+
+
+def test_a_frozen_model_is_reported(model):
+    report = gradient_report(lambda: model.requires_grad_(False)(INPUTS).sum(), model)
+    assert str(report).endswith("no parameter asks for a gradient; 4 are frozen (requires_grad is False)")
+    assert not report.lost and not report.zero
+
+
+def test_a_module_without_parameters_is_reported():
+    assert "no parameter asks for a gradient" in str(gradient_report(lambda: INPUTS.sum(), nn.ReLU()))
+
+
+def test_a_sparse_gradient_is_one():
+    table = nn.Embedding(5, 2, sparse=True)
+    assert "all 1 parameters get a gradient" in str(gradient_report(lambda: table(torch.tensor([1])).sum(), table))
+
+
+def test_arguments_the_wrong_way_round_are_no_fault(model):
+    report = gradient_report(lambda: SpectralLoss(CQT())(torch.zeros(1, 16_384), model(INPUTS)), model)
+    assert not report.lost and not report.zero
+    assert min(report.parameters.norm) > 0
+
+
+def test_only_public_names_of_torch_are_used():
+    source = inspect.getsource(audit)
+    names = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    assert (
+        not [name for name in names if name.startswith("torch._") and not name.endswith("__")]
+        and "torch.utils._" not in source
+    )

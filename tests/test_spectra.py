@@ -342,7 +342,7 @@ def test_samples_that_are_not_floating_are_refused(waveform, message):
 
 @pytest.mark.parametrize("name", SPECTRA)
 def test_kernels_in_half_precision_are_refused(name):
-    with pytest.raises(TypeError, match="kernels are torch.float16: leave the loss in float32"):
+    with pytest.raises(TypeError, match=r"kernels are torch\.float16: leave the loss in float32"):
         SPECTRA[name]().half()(waves(1, 16_384))
 
 
