@@ -13,7 +13,7 @@ from .curves import COLOURS, DASHES, MARKERS, SPECTRUM_LABEL, WIDTHS
 from .figures import FIGURES, STAMP, output_folder
 from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile
 from .nsynth import Label
-from .quality import GRADES, model_grade
+from .quality import GRADES, mean_interval, model_grade
 from .records import Records
 from .spectrograms import Note, finished, players
 
@@ -68,9 +68,7 @@ def curves(records: Records, instruments: str = "keys") -> Figure:
                     marker=MARKERS[loss],
                     markersize=4,
                     lw=WIDTHS["CQT"],
-                    errorbar=("ci", 95) if group.cell.nunique() > 1 else None,
-                    n_boot=200,
-                    seed=0,
+                    errorbar=mean_interval if group.cell.nunique() > 1 else None,
                     label=f"trained on {loss}, {activation}",
                     legend=False,
                     **style,
@@ -91,13 +89,13 @@ def graded(records: Records) -> pd.DataFrame:
     if len(quality):
         quality = quality[(quality.gradient == "flow") & (quality.elu_alpha == 1)]
         for kind, group in quality.groupby(["instruments", "training_loss", "activation"]):
-            found = model_grade(list(group.grade))
+            found = model_grade(list(group.grade), list(group.cell))
             rows.append(dict(zip(("instruments", "loss", "activation"), kind, strict=True)) | found._asdict())
     return pd.DataFrame(rows)
 
 
 def grades(records: Records) -> Figure:
-    """Draw the mean grade of the corrected models with its 95 % interval over notes, by instrument set."""
+    """Draw the mean grade of the corrected models with its 95 % interval, by instrument set."""
     frame = graded(records)
     drawn, axes = plt.subplots(1, 2, figsize=(12, 5), sharex=True, sharey=True, layout="constrained")
     for side, activation in zip(axes, PAPER_ACTIVATIONS, strict=True):

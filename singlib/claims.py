@@ -2,7 +2,7 @@
 
 `CLAIMS` lists them, `check` tests them on the records of a profile. The curves are those of
 `singlib.statements`, our own experiments those of `singlib.experiment`; statistics and verdicts are
-explained in `singlib.effects`. Sounds are judged by the grades of `singlib.quality`.
+explained in `singlib.statistics`. Sounds are judged by the grades of `singlib.quality`.
 """
 
 from __future__ import annotations
@@ -13,27 +13,13 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 
-from .effects import (
-    VERDICTS,
-    Claim,
-    Effect,
-    Untestable,
-    chosen,
-    claims_of,
-    curves,
-    decide,
-    end,
-    judge,
-    over_notes,
-    pairs,
-    rank_correlation,
-    scores,
-)
-from .experiment import EXPERIMENTS
+from .effects import KINDS, Claim, chosen, claims_of, pairs, scores
+from .experiment import EXPERIMENTS, lstm_and_grade
 from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
 from .quality import BRIGHTNESS, HEARD, SCORES, velocity_heard
 from .records import Records
 from .statements import CURVES, STFT
+from .statistics import VERDICTS, Effect, Untestable, every, holm, judge
 
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Effect", "Untestable", "check"]
 
@@ -46,7 +32,7 @@ SEVERAL_BRASS = ("brass1-3", "brass1-5")
 
 def low_as_published(records: Records) -> Effect:
     """Measure the best mean grade of any model without its gradient."""
-    return judge(scores(records, gradient="cut", published=True), "grades", below=LOW, statistic=np.max, of="model")
+    return every(scores(records, gradient="cut", published=True), "grades", below=LOW)
 
 
 def relu_sounds_better(records: Records) -> Effect:
@@ -58,7 +44,7 @@ def relu_sounds_better(records: Records) -> Effect:
 def share(records: Records, activation: str, test: Callable[[pd.DataFrame], pd.Series]) -> Effect:
     """Measure the share of the notes of a model of the first set that pass a test."""
     notes = chosen(records.quality, **STFT | {"instruments": FIRST_SET, "activation": activation})
-    shares = 100 * test(notes).groupby(notes.cell).mean()
+    shares = 100 * test(notes).groupby([notes[kind] for kind in KINDS]).mean()
     return judge(shares, "% of the notes", above=50, of="model", within=(0, 100))
 
 
@@ -77,29 +63,33 @@ def right_pitch(notes: pd.DataFrame) -> pd.Series:
     return notes.pitch_heard >= HEARD
 
 
-def velocity_on_keys(records: Records) -> Effect:
-    """Measure how much brighter the notes of the keys STFT/ReLU models get with velocity; interval over notes."""
-    notes = chosen(records.quality, **STFT | {"instruments": "keys", "activation": "ReLU"})
-    told = velocity_heard(notes)
-    if told.empty:
+def rises(notes: pd.DataFrame) -> pd.Series:
+    """Return how much brighter each model's notes of each role get with velocity, in octaves."""
+    told = {key: velocity_heard(rows) for key, rows in notes.groupby(["cell", "role"])}
+    found = pd.Series({key: frame.generated.iloc[0] for key, frame in told.items() if len(frame)}, dtype=float)
+    if found.empty:
         raise Untestable("too few notes to tell pitch and velocity apart")
-    row = told.iloc[0]
-    return decide(row.generated, (row.lowest, row.highest), notes.cell.nunique(), "octaves", below=HEARABLE)
+    return found.rename_axis(["cell", "role"])
+
+
+def velocity_on_keys(records: Records) -> Effect:
+    """Measure how much brighter the notes of the keys STFT/ReLU models get with velocity."""
+    notes = chosen(records.quality, **STFT | {"instruments": "keys", "activation": "ReLU"})
+    return judge(rises(notes).to_numpy(), "octaves", below=HEARABLE, of="model")
 
 
 def velocity_on_brass(records: Records) -> Effect:
     """Measure how much brighter the notes of several brass instruments get with velocity; interval over instruments."""
     notes = chosen(records.quality, **STFT | {"instruments": SEVERAL_BRASS})
-    told = velocity_heard(notes)
-    if told.empty:
-        raise Untestable("too few notes to tell pitch and velocity apart")
-    effect = judge(told.generated, "octaves", above=HEARABLE, of="instrument")
-    return replace(effect, models=notes.cell.nunique())
+    each = rises(notes)
+    effect = judge(each.groupby("role").mean().to_numpy(), "octaves", above=HEARABLE, of="instrument")
+    return replace(effect, models=each.index.get_level_values("cell").nunique())
 
 
 def brass1_elu_low(records: Records) -> Effect:
     """Measure the mean grade of brass1/ELU."""
-    return over_notes(note_scores(records, "brass1", "ELU"), "grades", below=LOW, of="model")
+    heard = scores(records, **STFT | {"instruments": "brass1", "activation": "ELU"})
+    return judge(heard, "grades", below=LOW, of="model")
 
 
 def several_brass_high(records: Records) -> Effect:
@@ -130,46 +120,30 @@ def several_sound_better(records: Records) -> Effect:
     return judge(gains, "grades", above=0)
 
 
-def note_scores(records: Records, instruments: str, activation: str) -> pd.Series:
-    """Return the grade of each note of an STFT model, from 0 to 5."""
+def note_scores(records: Records, instruments: str, activation: str) -> pd.DataFrame:
+    """Return the grades of an STFT model, from 0 to 5: a row for each note, a column for each seed."""
     notes = chosen(records.quality, **STFT | {"instruments": instruments, "activation": activation})
-    return notes.grade.map(SCORES).groupby([notes.role, notes.pitch, notes.velocity]).mean()
+    by_note = notes.assign(score=notes.grade.map(SCORES))
+    return by_note.pivot_table(index=["role", "pitch", "velocity"], columns="seed", values="score")
+
+
+def ahead(one: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+    """Return by how much the first is ahead on the notes that both play, a value of each seed."""
+    return (one - other).dropna(how="all").mean().dropna()
 
 
 def elu_worse_with_five(records: Records) -> Effect:
     """Measure by how many grades brass1-3/ELU is better than brass1-5/ELU, on the notes that both play."""
     three, five = (note_scores(records, instruments, "ELU") for instruments in SEVERAL_BRASS)
-    return over_notes((three - five).dropna(), "grades", above=0)
+    return judge(ahead(three, five), "grades", above=0)
 
 
 def relu_with_five_best(records: Records) -> Effect:
     """Measure by how many grades brass1-5/ReLU is ahead of its strongest rival, on the notes that both play."""
     best = note_scores(records, "brass1-5", "ReLU")
     rivals = [(name, activation) for name in ("brass1", *SEVERAL_BRASS) for activation in PAPER_ACTIVATIONS]
-    ahead = [(best - note_scores(records, *rival)).dropna() for rival in rivals if rival != ("brass1-5", "ReLU")]
-    return over_notes(min(ahead, key=pd.Series.mean), "grades", above=0)
-
-
-def lstm_and_grade(records: Records, rather_than: str | None = None) -> Effect:
-    """Correlate the STFT loss at the end of the LSTM stage with the grade, over the models that were trained.
-
-    Models are compared with those of the same instruments: a loud instrument has higher losses, whatever it sounds
-    like. Those whose gradient was cut are left out: they are bad in every stage, whichever matters. With `rather_than`,
-    the same correlation of another stage is set against it.
-    """
-    trained = {"gradient": "flow", "activation": PAPER_ACTIVATIONS}
-    lstm, other = (
-        within_sets(np.log(end(curves(records, stage, spectrum="STFT", **trained)))) if stage else None
-        for stage in ("lstm", rather_than)
-    )
-    found = rank_correlation(lstm, within_sets(scores(records, **trained)), other)
-    return decide(*found, "rank correlation", below=0)
-
-
-def within_sets(values: pd.Series) -> pd.Series:
-    """Return each model's value less the mean of its instrument set; a model alone in its set is left out."""
-    sets = values.groupby("instruments")
-    return (values - sets.transform("mean"))[sets.transform("size") > 1]
+    leads = [ahead(best, note_scores(records, *rival)) for rival in rivals if rival != ("brass1-5", "ReLU")]
+    return judge(min(leads, key=pd.Series.mean), "grades", above=0)
 
 
 def never(records: Records, why: str) -> Effect:
@@ -223,11 +197,11 @@ SOUNDS = claims_of(
      "Grade of brass1-5/ReLU less that of its strongest rival, on the same notes; more than 0.",
      relu_with_five_best),
     ("lstm-goes-with-grade", "4", "A lower loss in the LSTM goes with a better sound.",
-     "Spearman's correlation of the LSTM's last STFT loss (log) with the mean grade, within instrument sets; below 0.",
-     lstm_and_grade),
+     "Rank correlation of the LSTM's last STFT loss with the mean grade, STFT models, within sets; below 0.",
+     lstm_and_grade, "STFT"),
     ("lstm-matters-most", "4", "The LSTM matters most: its loss tells more of the sound than the autoencoder's.",
      "The same correlation less that of the autoencoder's last STFT loss; below 0.",
-     lstm_and_grade, "autoencoder"),
+     lstm_and_grade, "STFT", "autoencoder"),
     ("unseen-pitches", "2.2", "SING can play pitches that it was not trained on.",
      "Grades of notes at pitches outside the training grid.",
      never, "no such note is graded: it would have no target to be graded by"),
@@ -260,8 +234,9 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     DataFrame
         A row for each claim: ``key``, ``place``, ``statement``, ``effect`` (what is measured), then what came out:
         ``size`` with its 95 % interval ``lowest`` and ``highest``, ``models``, ``unit``, ``verdict`` (one of
-        `VERDICTS`), ``reason`` and ``leans`` (see `Effect`); and the ``regime`` of the profile, in which it is so.
-        The same records give the same numbers.
+        `VERDICTS`), ``reason``, ``leans``, ``p`` and ``by_set`` (see `Effect`), ``holm`` (the verdict when all
+        are to be right together, see `holm`), ``revised`` (see `Claim`); and the ``regime`` of the profile, in which
+        it is so. The same records give the same numbers.
     """
     rows = []
     for claim in claims:
@@ -269,8 +244,8 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
             effect = claim.measure(records)
         except Untestable as why:
             effect = Effect(np.nan, np.nan, np.nan, 0, "", "cannot be tested", str(why))
-        said = {name: getattr(claim, name) for name in ("key", "place", "statement", "effect")}
-        rows.append(said | asdict(effect) | {"regime": records.profile.regime})
+        said = {name: getattr(claim, name) for name in ("key", "place", "statement", "effect", "revised")}
+        rows.append(said | asdict(effect) | {"holm": "", "regime": records.profile.regime})
     columns = [
         "key",
         "place",
@@ -284,6 +259,11 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
         "verdict",
         "reason",
         "leans",
+        "p",
+        "by_set",
+        "holm",
+        "revised",
         "regime",
     ]
-    return pd.DataFrame(rows, columns=columns)
+    checked = pd.DataFrame(rows, columns=columns)
+    return checked.assign(holm=holm(checked))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .grid import Cell
+from .quality import mean_interval
 from .records import Records
 
 # Okabe and Ito's colours, told apart by the colour-blind; the dashes and markers tell them apart in grey.
@@ -98,9 +99,7 @@ def curves(frame: pd.DataFrame, axes: plt.Axes, mark: str = "training_loss") -> 
             group,
             x="epoch",
             y="loss",
-            errorbar=("ci", 95) if models > 1 else None,
-            n_boot=200,
-            seed=0,
+            errorbar=mean_interval if models > 1 else None,
             err_kws={"alpha": 0.2, "lw": 0},
             ax=axes,
             lw=WIDTHS[loss],

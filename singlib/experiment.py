@@ -12,14 +12,11 @@ import pandas as pd
 from .effects import (
     KINDS,
     STAGES_OF_TIME,
-    Effect,
-    Untestable,
     chosen,
     claims_of,
     curves,
     end,
     epochs_to,
-    judge,
     lower,
     needs,
     pairs,
@@ -27,6 +24,7 @@ from .effects import (
 )
 from .grid import PAPER_ACTIVATIONS
 from .records import Records
+from .statistics import Effect, Untestable, judge, rank_correlation
 
 TRAINS = 5.0  # % of the loss before training: clearly more than nothing
 # Grades that twice the training may be worth at the most, where costs differ: from 150/150/60 to 200/200/80 epochs
@@ -76,6 +74,27 @@ def relu_sounds_better(records: Records) -> Effect:
     heard = scores(records, training_loss=("MFC", "CQT"), **FLOW)
     relu, elu = pairs(heard, "activation", "ReLU", "ELU")
     return judge(relu - elu, "grades", above=0)
+
+
+def lstm_and_grade(records: Records, loss: str, rather_than: str | None = None) -> Effect:
+    """Correlate the STFT loss at the end of the LSTM stage with the grade, over the models trained on one loss.
+
+    Models are compared with those of the same instruments: a loud instrument has higher losses, whatever it sounds
+    like. Those whose gradient was cut are left out: they are bad in every stage, whichever matters. With `rather_than`,
+    the same correlation of another stage is taken away.
+    """
+    trained = {"gradient": "flow", "activation": PAPER_ACTIVATIONS, "training_loss": loss}
+    lstm, other = (
+        within_sets(np.log(end(curves(records, stage, spectrum="STFT", **trained)))) if stage else None
+        for stage in ("lstm", rather_than)
+    )
+    return rank_correlation(lstm, within_sets(scores(records, **trained)), below=0, less=other)
+
+
+def within_sets(values: pd.Series) -> pd.Series:
+    """Return each model's value less the mean of its instrument set; a model alone in its set is left out."""
+    sets = values.groupby("instruments")
+    return (values - sets.transform("mean"))[sets.transform("size") > 1]
 
 
 def ten_ends_higher(records: Records) -> Effect:
@@ -176,6 +195,14 @@ EXPERIMENTS = claims_of(
     ("corrected-relu-sounds-better", "4", "Under the corrected losses, too, ReLU sounds better than ELU.",
      "Mean grade of ReLU less that of ELU, MFC and CQT; more than 0.",
      relu_sounds_better),
+    ("mfc-lstm-goes-with-grade", "4",
+     "Under the corrected MFC, too, a lower loss in the LSTM goes with a better sound.",
+     "Rank correlation of the LSTM's last STFT loss with the mean grade, MFC models, within sets; below 0.",
+     lstm_and_grade, "MFC"),
+    ("cqt-lstm-goes-with-grade", "4",
+     "Under the corrected CQT, too, a lower loss in the LSTM goes with a better sound.",
+     "Rank correlation of the LSTM's last STFT loss with the mean grade, CQT models, within sets; below 0.",
+     lstm_and_grade, "CQT"),
     ("cqt-lowers-stft-faster", "2.4", "Training on the CQT lowers the STFT loss faster than training on the STFT.",
      "STFT loss of the autoencoder, mean over the epochs: how far it is below that of STFT training; more than 0.",
      lowers_stft_faster, "CQT"),

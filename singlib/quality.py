@@ -43,7 +43,16 @@ FAINT, INAUDIBLE = -25.0, -35.0
 BRIGHTNESS = 0.5
 
 
-def grade_of(measures: Mapping[str, float]) -> str:
+THRESHOLDS = {
+    name: globals()[name]
+    for name in (
+        *("STATIC", "FOLLOWING", "HEARD", "NOISE", "CLEAN", "MORE_NOISE", "LIKE"),
+        *("ONSET", "DECAY", "RELEASE", "FAINT", "INAUDIBLE", "BRIGHTNESS"),
+    )
+}
+
+
+def grade_of(measures: Mapping[str, float], thresholds: Mapping[str, float] = THRESHOLDS) -> str:
     """Return the grade of a note, one of `GRADES`.
 
     ======  ==============================================================================================
@@ -61,26 +70,28 @@ def grade_of(measures: Mapping[str, float]) -> str:
     ----------
     measures : mapping
         Of `singlib.measures.measure`.
+    thresholds : mapping
+        Other ones than `THRESHOLDS`, to see what hangs on them.
     """
-    if measures["level"] <= INAUDIBLE:
+    if measures["level"] <= thresholds["INAUDIBLE"]:
         return "-"
-    found = _at_the_level_of_its_target(measures)
-    return min(found, "o", key=SCORES.get) if measures["level"] <= FAINT else found
+    found = _at_the_level_of_its_target(measures, thresholds)
+    return min(found, "o", key=SCORES.get) if measures["level"] <= thresholds["FAINT"] else found
 
 
-def _at_the_level_of_its_target(m: Mapping[str, float]) -> str:
-    if m["modulation"] < STATIC:
+def _at_the_level_of_its_target(m: Mapping[str, float], t: Mapping[str, float]) -> str:
+    if m["modulation"] < t["STATIC"]:
         return "-"
-    as_noisy = m["noise"] - m["target_noise"] <= MORE_NOISE
-    tonal = m["noise"] <= NOISE or (as_noisy and m["distance"] <= LIKE)
-    shaped = abs(m["onset"]) <= ONSET and abs(m["decay"]) <= DECAY and abs(m["release"]) <= RELEASE
-    right = m["pitch_heard"] >= HEARD
-    if not tonal or m["chroma_heard"] < HEARD or not (shaped or right):
-        return "o" if m["follows"] >= FOLLOWING else "-/o"
-    if not (shaped and right and (as_noisy or m["noise"] <= CLEAN)):
+    as_noisy = m["noise"] - m["target_noise"] <= t["MORE_NOISE"]
+    tonal = m["noise"] <= t["NOISE"] or (as_noisy and m["distance"] <= t["LIKE"])
+    shaped = abs(m["onset"]) <= t["ONSET"] and abs(m["decay"]) <= t["DECAY"] and abs(m["release"]) <= t["RELEASE"]
+    right = m["pitch_heard"] >= t["HEARD"]
+    if not tonal or m["chroma_heard"] < t["HEARD"] or not (shaped or right):
+        return "o" if m["follows"] >= t["FOLLOWING"] else "-/o"
+    if not (shaped and right and (as_noisy or m["noise"] <= t["CLEAN"])):
         return "o/+"
-    bright = abs(m["brightness"] - m["target_brightness"]) <= BRIGHTNESS
-    return "++" if as_noisy and bright and m["distance"] <= LIKE else "+"
+    bright = abs(m["brightness"] - m["target_brightness"]) <= t["BRIGHTNESS"]
+    return "++" if as_noisy and bright and m["distance"] <= t["LIKE"] else "+"
 
 
 def grade(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str, float | str]:
@@ -119,11 +130,18 @@ class ModelGrade(NamedTuple):
         return self.grade if lowest == highest else f"{self.grade} [{lowest}, {highest}]"
 
 
-def model_grade(grades: Sequence[str], seed: int = 0) -> ModelGrade:
-    """Grade a model from the grades of its notes: their mean, with a bootstrap interval over notes.
+def model_grade(grades: Sequence[str], models: Sequence[str] | None = None) -> ModelGrade:
+    """Grade a model, or several of a kind, from the grades of its notes: their mean, with Student's t interval.
 
-    The mean, since the paper's "-/o" and "o/+" are of models with notes of both kinds. Percentile
-    bootstrap (B. Efron, 1979), 2,000 resamples.
+    The mean, since the paper's "-/o" and "o/+" are of models with notes of both kinds.
+
+    Parameters
+    ----------
+    grades : sequence of str
+        Of each note.
+    models : sequence of str, optional
+        The model that each note is of. Models of a kind play the same labels, so their notes are not independent:
+        the interval of several models is over the models' means, that of a single one over its notes.
 
     Raises
     ------
@@ -132,14 +150,22 @@ def model_grade(grades: Sequence[str], seed: int = 0) -> ModelGrade:
     """
     if not len(grades):
         raise ValueError("a model without notes has no grade")
+    scores = np.array([SCORES[grade] for grade in grades], float)
+    if models is not None and len(set(models)) > 1:
+        scores = pd.Series(scores).groupby(np.asarray(models)).mean().to_numpy()
+    low, high = np.clip(mean_interval(scores), 0, len(GRADES) - 1)
+    return ModelGrade(float(scores.mean()), float(low), float(high))
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of a mean, Student's t; the mean itself where all values are the same."""
     import scipy.stats  # takes a second, and the cells of the grid grade notes alone
 
-    scores = np.array([SCORES[grade] for grade in grades], float)
-    low = high = scores.mean()
-    if len(set(scores)) > 1:
-        drawn = scipy.stats.bootstrap((scores,), np.mean, n_resamples=2000, method="percentile", rng=seed, batch=100)
-        low, high = drawn.confidence_interval
-    return ModelGrade(float(scores.mean()), float(low), float(high))
+    size = values.mean()
+    if np.ptp(values) == 0:
+        return float(size), float(size)
+    reach = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values)
+    return float(size - reach), float(size + reach)
 
 
 def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
@@ -154,9 +180,11 @@ def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row for each role: how much brighter (octaves) the generated notes and their targets get from velocity
-        25 to 127, by least squares beside a cubic in pitch, each with its 95 % interval (bootstrap over notes):
-        ``generated``, ``lowest``, ``highest``, ``target``; ``heard``, whether the interval lies above 0.
+        25 to 127, by least squares beside a cubic in pitch: ``generated`` with its 95 % interval over the notes,
+        ``lowest`` and ``highest`` (Student's t), ``target``; ``heard``, whether the interval lies above 0.
     """
+    import scipy.stats  # as above
+
     rows = {}
     heard = notes[notes.brightness > 0]  # silence has none
     for role, part in heard.groupby("role", sort=False):
@@ -167,18 +195,18 @@ def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
         steps = (part.velocity.to_numpy() - 25) / 102
         design = np.column_stack([steps, *(pitch**power for power in range(4))])
 
-        def rise(picked: np.ndarray, values: np.ndarray, design: np.ndarray = design) -> float:
-            return np.linalg.lstsq(design[picked], values[picked], rcond=None)[0][0]
-
-        ours, theirs = part.brightness.to_numpy(), part.target_brightness.to_numpy()
-        every = np.arange(len(part))
-        draw = np.random.default_rng(0).integers(0, len(part), (1000, len(part)))
-        low, high = np.quantile([rise(picked, ours) for picked in draw], [0.025, 0.975])
+        ours, theirs = (
+            np.linalg.lstsq(design, part[name], rcond=None)[0] for name in ("brightness", "target_brightness")
+        )
+        freedom = len(part) - design.shape[1]
+        residual = np.sum((part.brightness - design @ ours) ** 2) / freedom
+        error = np.sqrt(residual * np.linalg.pinv(design.T @ design)[0, 0])
+        reach = scipy.stats.t.ppf(0.975, freedom) * error
         rows[role] = {
-            "generated": rise(every, ours),
-            "lowest": low,
-            "highest": high,
-            "target": rise(every, theirs),
-            "heard": bool(low > 0),
+            "generated": ours[0],
+            "lowest": ours[0] - reach,
+            "highest": ours[0] + reach,
+            "target": theirs[0],
+            "heard": bool(ours[0] > reach),
         }
     return pd.DataFrame.from_dict(rows, orient="index")

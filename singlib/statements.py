@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .effects import Effect, Untestable, almost_all, claims_of, curves, end, epochs_to, judge, lower, needs, pairs
+from .effects import claims_of, curves, end, epochs_to, lower, needs, pairs
 from .grid import PAPER_ACTIVATIONS, PAPER_LOSSES
 from .records import Records
+from .statistics import Effect, Untestable, almost_all, every, judge
 
 FLAT = 1e-5  # relative: float32 rounds a mean over notes to some 1e-7, and one step of Adam changes more than this
 MOVES = 1.0  # % of the loss before training: far more than epochs differ by the order of their notes
@@ -32,7 +33,7 @@ def stays_as_published(records: Records, stage: str) -> Effect:
         losses = curves(records, stage, spectrum=spectrum, gradient="cut", published=True)
         ranges.append((losses.max(axis=1) - losses.min(axis=1)) / losses.mean(axis=1).abs())
     largest = pd.concat(ranges, axis=1).max(axis=1)
-    return judge(largest, "of the loss (1 = all of it)", below=FLAT, statistic=np.max, of="model")
+    return every(largest, "of the loss (1 = all of it)", below=FLAT)
 
 
 def side_loss_moves(records: Records, spectrum: str) -> Effect:
@@ -83,7 +84,7 @@ def plateau(records: Records, activation: str) -> Effect:
     rates = pd.DataFrame(
         {
             begin: -np.polyfit(range(REST), logs[list(range(begin, begin + REST))].T, 1)[0]
-            for begin in range(3, REST * 4)
+            for begin in range(3, 4 * REST + 1)
         },
         index=logs.index,
     )

@@ -176,7 +176,8 @@ def perceived(records: Records) -> pd.DataFrame:
     DataFrame
         A row for each instrument set, training loss, activation and source ("paper": the authors' ears;
         "published" and "corrected": `singlib.quality`; with ", listeners": `singlib.ratings`, where there are
-        any): ``grade``, with the 95 % interval over notes or ratings, as "o/+ [o, +]"; or "not calculated", "missing".
+        any): ``grade``, with the 95 % interval (`singlib.quality.model_grade`), as "o/+ [o, +]"; or "not
+        calculated", "missing".
     """
     said = ratings.load(records)
     said = said[said.reliable]
@@ -200,8 +201,8 @@ def perceived(records: Records) -> pd.DataFrame:
 def _grade(graded: pd.DataFrame, names: list[str]) -> str:
     if not names:
         return NOT_CALCULATED
-    grades = graded.grade[graded.cell.isin(names)] if len(graded) else ()
-    return str(model_grade(list(grades))) if len(grades) else "missing"
+    notes = graded[graded.cell.isin(names)] if len(graded) else graded
+    return str(model_grade(list(notes.grade), list(notes.cell))) if len(notes) else "missing"
 
 
 def table_3(records: Records) -> pd.DataFrame:

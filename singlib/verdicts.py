@@ -13,11 +13,12 @@ from .records import Records
 
 
 def told(row: pd.Series) -> str:
-    """Return an effect in words: size, 95 % interval, unit, number of models, and the reason if there is one."""
+    """Return an effect in words: size, 95 % interval, unit, number of models, each set's own size, and the reason."""
     if not np.isfinite(row["size"]):
         return f"({row.reason})"
     interval = f" [{_number(row.lowest)}, {_number(row.highest)}]" if np.isfinite(row.lowest) else ""
-    return f"{_number(row['size'])}{interval} {row.unit}, n = {row.models}" + (f" ({row.reason})" if row.reason else "")
+    more = "; ".join(filter(None, (row.reason, row.by_set)))
+    return f"{_number(row['size'])}{interval} {row.unit}, n = {row.models}" + (f" ({more})" if more else "")
 
 
 def _number(value: float) -> str:
@@ -25,16 +26,41 @@ def _number(value: float) -> str:
 
 
 def table(checked: pd.DataFrame) -> str:
-    """Return checked claims as a Markdown table: statement and place, what is measured, what came out, verdict."""
+    """Return checked claims in Markdown: statement and place, what is measured, what came out, verdict; and notes."""
+    verdicts = [
+        f"{MARKS[row.verdict]} {row.verdict}" + ("" if row.holm == row.verdict else " (Holm: undecided)")
+        for row in checked.itertuples()
+    ]
     shown = pd.DataFrame(
         {
-            "statement": checked.statement + " (" + checked.place + ")",
+            "statement": checked.statement
+            + " ("
+            + checked.place
+            + ")"
+            + checked.revised.map(lambda why: " †" * bool(why)),
             "measured": checked.effect,
             "found, 95 % interval": [told(row) for _, row in checked.iterrows()],
-            "verdict": [f"{MARKS[verdict]} {verdict}" for verdict in checked.verdict],
+            "verdict": verdicts,
         }
     )
-    return shown.to_markdown(index=False)
+    lines = [shown.to_markdown(index=False), "", chance(checked)]
+    changed = checked[checked.revised != ""].groupby("revised", sort=False).statement.apply(" ".join)
+    if len(changed):
+        lines += ["", "† The rule was changed when records had come in, those of `recorded-many-updates`:", ""]
+        lines += [f"- {why}: {statements}" for why, statements in changed.items()]
+    return "\n".join(lines)
+
+
+def chance(checked: pd.DataFrame) -> str:
+    """Say how many verdicts may be wrong by chance, and how many stand when all are to be right together."""
+    tested = checked[checked.p.notna()]
+    decided = tested[tested.verdict.isin(("holds", "does not hold"))]
+    stand = (decided.holm == decided.verdict).sum()
+    return (
+        f"{len(tested)} statements have a 95 % interval: some {len(tested) / 20:.0f} of these may miss by chance. Of "
+        f"the {len(decided)} that are decided, {stand} stand when all are to be right together (S. Holm, 1979); the "
+        'others are marked "Holm: undecided".'
+    )
 
 
 def save(records: Records) -> pd.DataFrame:

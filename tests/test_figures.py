@@ -123,6 +123,8 @@ def test_the_mean_of_several_models_has_a_band_and_one_model_has_none(quick):
 
 
 def test_the_open_question_is_answered_from_the_numbers(quick):
+    worse = np.where(quick.history.training_loss == "STFT", 1, 2) / (quick.history.epoch + 1)
+    quick = replace(quick, history=quick.history.assign(loss=worse))  # in every set alike
     said = answer.conclusion(quick).data
     assert "the MFC loss trains the network; it does not end lower" in said
     assert "At the same epochs SING sounds no better with it than with STFT" in said

@@ -74,6 +74,7 @@ GROUPS = (
     (
         "ratings",
         "listening",
+        "statistics",
         "effects",
         "statements",
         "experiment",

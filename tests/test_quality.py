@@ -12,7 +12,7 @@ import scipy.signal
 from singlib import assay, controls, measures, nsynth, quality
 from singlib import pitch as pitch_of
 from singlib.nsynth import SAMPLE_RATE, Label, index, read_waveform
-from singlib.quality import GRADES, SCORES, grade, grade_of, model_grade
+from singlib.quality import GRADES, SCORES, THRESHOLDS, grade, grade_of, model_grade
 
 PROJECT = Path(__file__).parents[1]
 SECONDS = np.arange(nsynth.SAMPLES) / SAMPLE_RATE
@@ -184,10 +184,25 @@ def test_a_soft_note_is_graded_by_its_level(level, best):
     assert grade_of(poor) == "-", "level never raises a grade"
 
 
+def test_the_interval_of_several_models_is_over_models():
+    """Their notes have the same labels: ten times as many notes are not ten times as much evidence."""
+    notes = ["-", "++"] * 10
+    alone, alike = model_grade(notes), model_grade(notes * 3, [str(model) for model in range(3) for _ in notes])
+    assert alone.score == alike.score == 2.5 and alone.high > 3 and alike.low == alike.high == 2.5
+    apart = model_grade(["-"] * 20 + ["++"] * 20, ["a"] * 20 + ["b"] * 20)
+    assert (apart.low, apart.high) == (0, 5), "two models that differ tell nothing of a third"
+
+
+def test_grades_move_with_their_thresholds():
+    target = tone(440)
+    heard = grade(target, target, 69) | {"level": -24.0}
+    assert grade_of(heard) == "++" and grade_of(heard, THRESHOLDS | {"FAINT": -22.5}) == "o"
+
+
 def test_a_models_grade_is_the_mean_of_its_notes_with_an_interval():
     assert model_grade(["o"] * 20) == (2, 2, 2) and str(model_grade(["o"])) == "o"
     mixed = model_grade(["-"] * 10 + ["++"] * 10)
-    assert mixed.grade == "o/+" and mixed.score == 2.5 and str(mixed) == "o/+ [o, +]"
+    assert mixed.grade == "o/+" and mixed.score == 2.5 and str(mixed) == "o/+ [-/o, +]"
     assert mixed.low < 2 and mixed.high > 3
     narrow = model_grade((["-"] * 10 + ["++"] * 10) * 50)
     assert narrow.high - narrow.low < 0.5, "more notes, narrower"
