@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import soundfile
 import torch
 from safetensors import SafetensorError, safe_open
 
+from . import choice
 from .files import replacing
-from .grid import check_choice
+from .grid import PROFILES, check_choice
 from .models import SING, Decoder, SequenceGenerator, trim
 from .nsynth import PITCHES, SAMPLE_RATE, SAMPLES, VELOCITIES, Label
 
@@ -35,16 +37,73 @@ class Model:
         The network.
     about : dict
         ``shape`` (sizes and activation that build the network again), ``roles`` (its instruments, in
-        the order of their embedding) and ``pitches`` (lowest and highest MIDI pitch of each role).
+        the order of their embedding), ``pitches`` (lowest and highest MIDI pitch of each role) and ``notes``
+        (MIDI pitch and velocity of each note of each role), which older files lack.
     """
 
     sing: SING
     about: dict
 
-    def trained_on(self, label: Label) -> bool:
-        """Say whether a pitch lies in the range of its instrument that the model was trained on."""
-        lowest, highest = self.about["pitches"][label.role]
-        return lowest <= label.pitch <= highest
+    @cached_property
+    def notes(self) -> dict[str, frozenset[tuple[int, int]]]:
+        """The MIDI pitch and velocity of each note of each role that the model was trained on.
+
+        Where its file does not say, those of its profile's data (`choice.labels`); where these are not at hand
+        either, every note of its range.
+        """
+        if "notes" in self.about:
+            return {role: frozenset(map(tuple, notes)) for role, notes in self.about["notes"].items()}
+        return {role: frozenset(label[1:] for label in self._at_hand(role)) for role in self.roles}
+
+    def _at_hand(self, role: str) -> list[Label]:
+        lowest, highest = self.about["pitches"][role]
+        try:
+            return choice.labels(PROFILES[self.about["profile"]].data, (role,))
+        except (FileNotFoundError, ValueError, KeyError):  # no such notes, or damaged ones: a model plays without
+            return [Label(role, pitch, velocity) for pitch in range(lowest, highest + 1) for velocity in VELOCITIES]
+
+    @property
+    def roles(self) -> list[str]:
+        """Its instruments, in the order of their embedding."""
+        return self.about["roles"]
+
+    def pitches(self, role: str) -> list[int]:
+        """Return the MIDI pitches of a role that the model was trained on, at any velocity, from low to high."""
+        return sorted({pitch for pitch, _ in self.notes[role]})
+
+    def trained(self, label: Label) -> str:
+        """Say what of a note the model was trained on.
+
+        Returns
+        -------
+        str
+            ``"note"``: this very one; ``"pitch"``: its pitch, at another velocity; ``"never"``: its pitch at none.
+
+        Raises
+        ------
+        ValueError
+            If the model does not play its instrument.
+        """
+        check_choice("instrument", label.role, self.roles)
+        if label[1:] in self.notes[label.role]:
+            return "note"
+        return "pitch" if label.pitch in self.pitches(label.role) else "never"
+
+    def check(self, label: Label, outside: bool = False) -> None:
+        """Raise the ValueError that `generate` raises for a note."""
+        check_choice("instrument", label.role, self.roles)
+        check_choice("velocity", label.velocity, VELOCITIES)
+        if not 0 <= label.pitch < PITCHES:
+            raise ValueError(f"pitch {label.pitch} is no MIDI pitch: 0 to {PITCHES - 1}")
+        if outside or self.trained(label) != "never":
+            return
+        pitches = self.pitches(label.role)
+        below, above = [p for p in pitches if p < label.pitch], [p for p in pitches if p > label.pitch]
+        if below and above:
+            fault = f"was never trained: the nearest that were are {below[-1]} and {above[0]}"
+        else:
+            fault = f"is outside the trained {pitches[0]} to {pitches[-1]}"
+        raise ValueError(f"pitch {label.pitch} of {label.role} {fault}; to hear it all the same, ask for outside")
 
     @torch.no_grad()
     def generate(self, labels: Sequence[Label], outside: bool = False) -> np.ndarray:
@@ -55,7 +114,7 @@ class Model:
         labels : sequence of Label
             Role, MIDI pitch and MIDI velocity of each note.
         outside : bool
-            Whether a pitch outside the trained range is played too: the model never heard it.
+            Whether a pitch that the model was never trained on is played too, beyond its range or in a gap of it.
 
         Returns
         -------
@@ -65,21 +124,14 @@ class Model:
         Raises
         ------
         ValueError
-            If a label names an instrument or velocity the model does not know, or a pitch outside the trained range
-            (or, with `outside`, of MIDI).
+            If a label names an instrument or velocity the model does not know, or a pitch that it was never trained on
+            (or, with `outside`, none of MIDI).
         """
-        roles = self.about["roles"]
         for label in labels:
-            check_choice("instrument", label.role, roles)
-            check_choice("velocity", label.velocity, VELOCITIES)
-            if not 0 <= label.pitch < PITCHES:
-                raise ValueError(f"pitch {label.pitch} is no MIDI pitch: 0 to {PITCHES - 1}")
-            if not (outside or self.trained_on(label)):
-                lowest, highest = self.about["pitches"][label.role]
-                raise ValueError(f"pitch {label.pitch} of {label.role} is outside the trained {lowest} to {highest}")
+            self.check(label, outside)
         if not labels:
             return np.zeros((0, SAMPLES), np.float32)
-        numbers = [(roles.index(label.role), label.pitch, VELOCITIES.index(label.velocity)) for label in labels]
+        numbers = [(self.roles.index(label.role), label.pitch, VELOCITIES.index(label.velocity)) for label in labels]
         device = next(self.sing.parameters()).device
         parts = torch.tensor(numbers, device=device).split(BATCH)
         return torch.cat([trim(self.sing(*part.T)) for part in parts]).cpu().numpy()
