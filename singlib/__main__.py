@@ -98,7 +98,9 @@ def generate(
             middle = min(model.pitches(role), key=lambda known: abs(known - 60))
             labels = generation.chord(role, pitch or str(middle), velocity)
         else:
-            labels = generation.read_labels(notes)
+            if instrument or pitch:
+                raise ValueError(f"{notes} names the notes: leave out --instrument and --pitch")
+            labels = generation.read_labels(notes, lambda label: model.check(label, outside))
         files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib generate: {error}") from error

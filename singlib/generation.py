@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +16,17 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from safetensors import SafetensorError, safe_open
 
-from . import choice
+from . import choice, weights
 from .files import replacing
 from .grid import PROFILES, check_choice
-from .models import SING, Decoder, SequenceGenerator, trim
+from .models import SING, trim
 from .nsynth import PITCHES, SAMPLE_RATE, SAMPLES, VELOCITIES, Label
 
 BATCH = 16  # notes generated at once
 FORMATS = ("wav", "flac")  # of notes as files, 16 bit
+
+_NAME = re.compile(r"(.+)-([0-9]{1,3})-([0-9]{1,3})")  # of a note in a list
 
 
 @dataclass(frozen=True)
@@ -137,24 +139,9 @@ class Model:
         return torch.cat([trim(self.sing(*part.T)) for part in parts]).cpu().numpy()
 
 
-def build(shape: dict) -> SING:
-    """Build the network of the shape that a weights file names."""
-    sequence = SequenceGenerator(shape["instruments"], shape["dimension"], shape["hidden"], shape["layers"])
-    return SING(sequence, Decoder(shape["channels"], shape["dimension"], shape["activation"], shape["elu_alpha"]))
-
-
 def load_model(path: Path | str) -> Model:
-    """Read a ``sing.safetensors``; ValueError names the file if it is damaged or not ours."""
-    try:
-        with safe_open(path, "numpy") as file:
-            about = json.loads((file.metadata() or {})["about"])
-            names = list(file.keys())
-            tensors = {name: torch.from_numpy(file.get_tensor(name)).float() for name in names}  # some keep 16 bits
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} holds no model of singlib ({error})") from error
-    sing = build(about["shape"])
-    sing.load_state_dict(tensors)
-    return Model(sing, about)
+    """Read a ``sing.safetensors``, of any floating dtype; errors are those of `weights.read`."""
+    return Model(*weights.read(path))
 
 
 def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, suffix: str = "wav") -> list[Path]:
@@ -173,35 +160,91 @@ def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, su
     -------
     list of Path
         The files.
+
+    Raises
+    ------
+    ValueError
+        If a note is there twice or its waveform is not finite, before any is written.
+    OSError
+        If a file cannot be written, as on a full disk; no half file is left.
     """
     check_choice("format", suffix, FORMATS)
     files = [folder / f"{label}.{suffix}" for label in labels]
+    for place, (label, waveform) in enumerate(zip(labels, waveforms, strict=True)):
+        if label in labels[:place]:
+            raise ValueError(f"{label} is there twice, and would be one file")
+        if not np.isfinite(waveform).all():
+            raise ValueError(f"{label} has samples that are not finite: nothing is written")
     for file, waveform in zip(files, waveforms, strict=True):
-        with replacing(file) as beside:
-            soundfile.write(beside, waveform / max(1, np.abs(waveform).max()), SAMPLE_RATE, subtype="PCM_16")
+        content = io.BytesIO()  # libsndfile does not say why a file could not be written
+        soundfile.write(
+            content, waveform / max(1, np.abs(waveform).max()), SAMPLE_RATE, subtype="PCM_16", format=suffix.upper()
+        )
+        try:
+            with replacing(file) as beside:
+                beside.write_bytes(content.getbuffer())
+        except OSError as error:
+            raise OSError(error.errno, f"{file} cannot be written ({error.strerror})") from error
     return files
 
 
 def chord(role: str, pitches: str, velocities: str) -> list[Label]:
-    """Return all notes of some pitches and velocities, each a list such as ``"60,64,67"``; ValueError if it is none."""
+    """Return all notes of some pitches and velocities, each once.
+
+    Parameters
+    ----------
+    role : str
+        The instrument.
+    pitches, velocities : str
+        Lists such as ``"60,64,67"``; ValueError if one is none.
+    """
     numbers = []
     for name, text in (("pitch", pitches), ("velocity", velocities)):
         try:
-            numbers.append([int(part) for part in text.split(",")])
+            numbers.append(dict.fromkeys(int(part) for part in text.split(",")))
         except ValueError as error:
             raise ValueError(f"{name} {text!r} is no list of numbers, as 60,64,67") from error
     return [Label(role, pitch, velocity) for pitch in numbers[0] for velocity in numbers[1]]
 
 
-def read_labels(file: Path) -> list[Label]:
-    """Read a list of notes, a name such as ``keys-060-100`` on each line; ValueError names file, line and name."""
-    labels = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+def read_labels(file: Path, check: Callable[[Label], None] = lambda label: None) -> list[Label]:
+    """Read a list of notes, a name such as ``keys-060-100`` on each line, each once.
+
+    Parameters
+    ----------
+    file : Path
+        Text in UTF-8; ``#`` begins a remark.
+    check : callable
+        Raises a ValueError at a note that is not to be had, as `Model.check`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is no text or holds no note, or a line names none, one that stands above or one that `check` refuses;
+        the message names file and line.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise ValueError(f"{file} is no list of names ({error})") from error
+    found: dict[Label, int] = {}
+    for number, line in enumerate(lines, 1):
         name = line.split("#")[0].strip()
         if not name:
             continue
-        role, *numbers = name.rsplit("-", 2)
-        if len(numbers) != 2 or not all(value.isdecimal() for value in numbers):
+        match = _NAME.fullmatch(name)
+        if not match:
             raise ValueError(f"{file}, line {number}: {name!r} names no note; one is 'keys-060-100'")
-        labels.append(Label(role, *map(int, numbers)))
-    return labels
+        label = Label(match[1], int(match[2]), int(match[3]))
+        if label in found:
+            raise ValueError(f"{file}, line {number}: {label} stands in line {found[label]} already")
+        try:
+            check(label)
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number}: {error}") from error
+        found[label] = number
+    if not found:
+        raise ValueError(f"{file} names no note; one is 'keys-060-100', each on a line")
+    return list(found)

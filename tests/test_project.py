@@ -70,7 +70,7 @@ GROUPS = (
         "carried",
         "records",
     ),
-    ("stages", "generation", "pitch", "measures", "quality", "training", "again", "shelf"),
+    ("stages", "weights", "generation", "pitch", "measures", "quality", "training", "again", "shelf"),
     (
         "ratings",
         "listening",
