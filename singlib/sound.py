@@ -45,7 +45,9 @@ def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
     """
     try:
         with soundfile.SoundFile(file) as sound:
-            waveform = sound.read(dtype="float32", always_2d=True)
+            samples = sound.frames
+            # A damaged header may say any length: no more is read than tells that it is wrong.
+            waveform = sound.read(SAMPLES + 1, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be decoded: {error}") from error
     if sound.format not in ("WAV", "FLAC") or sound.subtype != "PCM_16":
@@ -55,7 +57,8 @@ def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
     if waveform.shape[1] != 1:
         raise ValueError(f"{name} has {waveform.shape[1]} channels; NSynth's notes are mono")
     if len(waveform) != SAMPLES:
-        raise ValueError(f"{name} has {len(waveform)} samples; NSynth's notes have {SAMPLES} (4 s)")
+        samples = samples if len(waveform) > SAMPLES else len(waveform)
+        raise ValueError(f"{name} has {samples} samples; NSynth's notes have {SAMPLES} (4 s)")
     if not np.isfinite(waveform).all():
         raise ValueError(f"{name} has samples that are not finite")
     if not waveform.any() and Path(name).stem not in SILENT:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import save_file
 
 from conftest import run_singlib
-from singlib import generation, measures, weights
+from singlib import choice, generation, measures, nsynth, stream, weights
 from singlib.generation import load_model, write_notes
 from singlib.nsynth import Label
 from singlib.quality import grade
@@ -299,3 +300,161 @@ def test_the_command_refuses_an_empty_list_and_a_list_beside_pitches(model_file,
     model = ("generate", "--run", str(model_file), "--out", str(tmp_path / "notes"), "--notes", str(file))
     assert_a_sentence(said(*model), f"{file} names no note")
     assert_a_sentence(said(*model, "--pitch", "60"), f"{file} names the notes", "--pitch")
+
+
+NOTE = "fluidr3_tuba-041-050"
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Make a data set of one brass instrument that a test may spoil."""
+    for module in (nsynth, choice):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    nsynth.index.cache_clear()
+    yield brass(tmp_path)
+    nsynth.index.cache_clear()
+
+
+def brass(root):
+    folder, entries = root / "data" / "mini", {}
+    (folder / "audio").mkdir(parents=True)
+    for pitch, velocity in ((41, 50), (41, 100), (53, 50)):
+        name = f"fluidr3_tuba-{pitch:03d}-{velocity:03d}"
+        entries[name] = {"instrument_str": "fluidr3_tuba", "pitch": pitch, "velocity": velocity}
+        soundfile.write(folder / "audio" / f"{name}.wav", TONE / 2, 16_000, "PCM_16")
+    (folder / "examples.json").write_text(json.dumps(entries))
+    return folder
+
+
+def spoil(folder, change):
+    """Change what examples.json says."""
+    entries = json.loads((folder / "examples.json").read_text())
+    (folder / "examples.json").write_text(json.dumps(change(entries)))
+    nsynth.index.cache_clear()
+
+
+SPOILT = {
+    "a list": (lambda entries: list(entries.values()), "is a list, no dictionary"),
+    "a text": (lambda entries: "notes", "is a str, no dictionary"),
+    "null": (lambda entries: None, "is a NoneType, no dictionary"),
+    "a note that is text": (lambda entries: entries | {NOTE: "low"}, f"{NOTE} is 'low', no dictionary"),
+    "a note that is null": (lambda entries: entries | {NOTE: None}, f"{NOTE} is None, no dictionary"),
+    "a note that is a list": (lambda entries: entries | {NOTE: [41, 50]}, f"{NOTE} is .41, 50., no dictionary"),
+    **{
+        f"{key} {value!r}": (
+            lambda entries, key=key, value=value: entries | {NOTE: entries[NOTE] | {key: value}},
+            f"{NOTE} has {key} .*, no {'text' if key == 'instrument_str' else 'whole number'}",
+        )
+        for key, values in {
+            "pitch": (41.0, 60.5, "41", True, None, [41], {}),
+            "velocity": (50.0, "50", True, None, [50]),
+            "instrument_str": (7, None, ["fluidr3_tuba"], {}, True),
+        }.items()
+        for value in values
+    },
+    "another pitch than its name": (
+        lambda entries: entries | {NOTE: entries[NOTE] | {"pitch": 42}},
+        f"{NOTE} is said to be fluidr3_tuba-042-050",
+    ),
+    "another velocity than its name": (
+        lambda entries: entries | {NOTE: entries[NOTE] | {"velocity": 25}},
+        f"{NOTE} is said to be fluidr3_tuba-041-025",
+    ),
+    "another instrument than its name": (
+        lambda entries: entries | {NOTE: entries[NOTE] | {"instrument_str": "fluidr3_banjo"}},
+        f"{NOTE} is said to be fluidr3_banjo-041-050",
+    ),
+    "one label under two names": (
+        lambda entries: entries | {"copy": entries[NOTE]},
+        f"copy is said to be {NOTE}",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_metadata_that_are_not_nsynths_are_named(data, what):
+    change, message = SPOILT[what]
+    spoil(data, change)
+    with pytest.raises(ValueError, match=f"^{data}/examples.json.*{message}"):
+        nsynth.index("mini")
+
+
+def test_one_name_twice_in_the_metadata_is_named(data):
+    """As text, since no dictionary can hold it; json would keep the last one."""
+    text = (data / "examples.json").read_text()
+    entry = json.dumps({NOTE: {"instrument_str": "fluidr3_tuba", "pitch": 41, "velocity": 50}})[1:-1]
+    (data / "examples.json").write_text(f"{text[:-1]}, {entry}}}")
+    with pytest.raises(ValueError, match=f"examples.json .*'{NOTE}' twice"):
+        nsynth.index("mini")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe{}", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
+def test_metadata_that_are_no_json_are_named(data, content):
+    (data / "examples.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"examples\.json is no JSON of notes"):
+        nsynth.index("mini")
+
+
+def test_a_sound_that_says_it_is_endless_is_named_without_being_read(tmp_path):
+    """A FLAC's header says how many samples it has; room for these would be asked for at once."""
+    file = tmp_path / f"{NOTE}.flac"
+    soundfile.write(file, TONE / 2, 16_000, "PCM_16")
+    content = bytearray(file.read_bytes())
+    content[21] |= 0x0F  # the highest of 36 bits: 64 billion samples
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{NOTE}.flac (has .* samples|cannot be decoded)"):
+        nsynth.read_waveform(file)
+
+
+def test_a_full_disk_under_the_cache_is_an_error_and_leaves_nothing(data):
+    """On memory that is mapped to a file, a full disk would end the process."""
+    cache = data.parent / ".cache"
+    cache.mkdir()
+    asked = "from singlib.nsynth import load_notes; load_notes('mini', ('brass3',))"
+    small = f"mount -t tmpfs -o size=300k tmpfs {cache} || exit 77; "
+    script = f'{small} {sys.executable} -c "{asked}"; status=$?; ls -A {cache}; exit $status'
+    environment = os.environ | {"SINGLIB_ROOT": str(data.parents[1])}
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("no small disk can be made here")
+    assert done.returncode == 1 and "No space left on device" in done.stderr, done.stderr
+    assert done.stdout == "mini.lock\n"
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path, monkeypatch):
+    nowhere = tmp_path / "nowhere"
+    answer = said("run", "--profile", "smoke", "--dry-run", root=nowhere)
+    assert_a_sentence(said("generate", "--recorded", "keys", "--out", "x", root=nowhere), f"SINGLIB_ROOT is {nowhere}")
+    for module in (nsynth, choice):
+        monkeypatch.setattr(module, "ROOT", nowhere)
+    nsynth.index.cache_clear()
+    with pytest.raises(FileNotFoundError, match=f"^SINGLIB_ROOT is {nowhere}, where there is no folder"):
+        nsynth.index("mini")
+    nowhere.mkdir()
+    with pytest.raises(FileNotFoundError, match=f"git checkout data/mini`, or set SINGLIB_ROOT, now {nowhere}"):
+        nsynth.index("mini")
+    assert answer[0] in (0, 1) and "Traceback" not in answer[2]
+
+
+@pytest.mark.parametrize(
+    "source", ["s3://bucket/nsynth.tar.gz", "ftp://host/a", "file://host/a", "http://", "http://host:port/a"]
+)
+def test_a_source_that_cannot_be_read_is_refused_at_once(source):
+    with pytest.raises(ValueError, match=r"cannot be read: SOURCE is http://|is no URL"):
+        stream.Stream(source, pytest.fail)
+
+
+def test_a_file_may_be_named_as_a_url(tmp_path):
+    file = tmp_path / "an archive.tar.gz"
+    file.write_bytes(b"notes")
+    assert stream.Stream(file.as_uri(), pytest.fail).read() == b"notes"
+    assert stream.Stream(str(file), pytest.fail).read() == b"notes"
+    with pytest.raises(FileNotFoundError, match="nowhere is missing"):
+        stream.Stream(f"file://{tmp_path}/nowhere", pytest.fail).read()
+
+
+def test_the_command_refuses_a_source_in_a_sentence(tmp_path):
+    for dry in ((), ("--dry-run",)):
+        answer = said("data", "--split", "test", "--source", "s3://bucket/a", *dry, root=tmp_path)
+        assert_a_sentence(answer, "s3://bucket/a cannot be read", "http://")

@@ -57,6 +57,7 @@ GROUPS = (
         "files",
         "sound",
         "cache",
+        "metadata",
         "nsynth",
         "choice",
         "stream",
