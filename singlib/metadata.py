@@ -33,8 +33,13 @@ def read(file: Path) -> dict[str, Said]:
         try:
             found[name] = said(entry)
         except ValueError as error:
-            raise ValueError(f"{file}: {name} {error}; fetch or copy it again") from error
+            raise ValueError(f"{file}: {shown(name)} {error}; fetch or copy it again") from error
     return found
+
+
+def shown(name: str) -> str:
+    """Return a name as errors print it: in one line, and not without end."""
+    return name if name.isprintable() and 0 < len(name) < 80 else f"{name!r:.80}"
 
 
 def said(entry: object) -> Said:

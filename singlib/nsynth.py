@@ -180,12 +180,13 @@ def index(data: str) -> dict[Label, Path]:
             continue
         if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
             raise ValueError(
-                f"{examples}: {name} has pitch {pitch} and velocity {velocity}; "
+                f"{examples}: {metadata.shown(name)} has pitch {pitch} and velocity {velocity}; "
                 f"pitches are 0 to 127, velocities {VELOCITIES}"
             )
         if name != str(said):
             raise ValueError(
-                f"{examples}: {name} is said to be {said}; fetch or copy it again, one of the two is wrong"
+                f"{examples}: {metadata.shown(name)} is said to be {metadata.shown(str(said))}; "
+                "fetch or copy it again, one of the two is wrong"
             )
         if not used(data, role_of[instrument], pitch):
             continue

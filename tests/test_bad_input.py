@@ -2,21 +2,25 @@
 
 import copy
 import errno
+import io
 import json
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import given, settings
 from safetensors.torch import save_file
 
 from conftest import run_singlib
-from singlib import choice, generation, measures, nsynth, stream, weights
+from singlib import choice, generation, measures, nsynth, stream, tables, weights
 from singlib.generation import load_model, write_notes
 from singlib.nsynth import Label
 from singlib.quality import grade
@@ -364,6 +368,11 @@ SPOILT = {
         lambda entries: entries | {NOTE: entries[NOTE] | {"instrument_str": "fluidr3_banjo"}},
         f"{NOTE} is said to be fluidr3_banjo-041-050",
     ),
+    "a name of two lines": (lambda entries: entries | {"a\n": None}, r"'a\\n' is None, no dictionary"),
+    "an instrument of two lines": (
+        lambda entries: entries | {NOTE: entries[NOTE] | {"instrument_str": "a\n"}},
+        rf"{NOTE} is said to be 'a\\n-041-050'",
+    ),
     "one label under two names": (
         lambda entries: entries | {"copy": entries[NOTE]},
         f"copy is said to be {NOTE}",
@@ -458,3 +467,173 @@ def test_the_command_refuses_a_source_in_a_sentence(tmp_path):
     for dry in ((), ("--dry-run",)):
         answer = said("data", "--split", "test", "--source", "s3://bucket/a", *dry, root=tmp_path)
         assert_a_sentence(answer, "s3://bucket/a cannot be read", "http://")
+
+
+def test_the_command_refuses_damaged_notes_in_a_sentence(tmp_path):
+    folder = brass(tmp_path)
+    entries = json.loads((folder / "examples.json").read_text())
+    (folder / "examples.json").write_text(json.dumps(entries | {NOTE: "low"}))
+    assert_a_sentence(said("run", "--profile", "smoke", root=tmp_path), f"{folder}/examples.json: {NOTE} is 'low'")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
+    max_leaves=4,
+)
+NAMES = ("fluidr3_tuba-041-050", "fluidr3_tuba-041-100", "fluidr3_tuba-053-050")
+
+
+def encoded(samples=64_000, rate=16_000, channels=1, subtype="PCM_16", kind="WAV"):
+    file = io.BytesIO()
+    soundfile.write(file, np.full((samples, channels), 0.25), rate, subtype, format=kind)
+    return file.getvalue()
+
+
+@st.composite
+def entry_spoilt(draw):
+    """Draw a change of what examples.json says of one note."""
+    name, key = draw(st.sampled_from(NAMES)), draw(st.sampled_from(["instrument_str", "pitch", "velocity", None]))
+    value = draw(JSON | st.sampled_from([41, 42, 50, 100, 127, 128, -1]))
+    other = draw(st.text(max_size=30))
+
+    def spoil_it(folder):
+        try:
+            entries = json.loads((folder / "examples.json").read_text())
+        except ValueError:
+            return  # spoilt already
+        if not isinstance(entries, dict) or not isinstance(entries.get(name), dict):
+            return
+        if key is None:
+            entries[other] = value
+        else:
+            entries[name][key] = value
+        (folder / "examples.json").write_text(json.dumps(entries))
+
+    return spoil_it
+
+
+@st.composite
+def metadata_spoilt(draw):
+    """Draw another content of examples.json."""
+    content = draw(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=50) | st.none())
+    at = draw(st.integers(0, 400))
+
+    def spoil_it(folder):
+        file = folder / "examples.json"
+        file.write_bytes(file.read_bytes()[:at] if content is None else content)
+
+    return spoil_it
+
+
+@st.composite
+def sound_spoilt(draw):
+    """Draw another content of a note's file, or none."""
+    name = draw(st.sampled_from(NAMES))
+    samples = st.sampled_from([0, 1, 63_999, 64_000, 64_001, 100_000])
+    whole = st.builds(
+        encoded,
+        samples,
+        st.sampled_from([8_000, 16_000, 44_100]),
+        st.integers(1, 3),
+        st.sampled_from(["PCM_16", "PCM_24"]),
+        st.sampled_from(["WAV", "FLAC", "AIFF"]),
+    )
+    content = draw(whole | st.binary(max_size=200) | st.none())
+    cut, flip = draw(st.none() | st.integers(0, 1000)), draw(st.none() | st.integers(0, 60))
+
+    def spoil_it(folder):
+        file = folder / "audio" / f"{name}.wav"
+        if content is None:
+            file.unlink(missing_ok=True)
+            return
+        spoilt = bytearray(content[:cut])
+        if flip is not None and flip < len(spoilt):
+            spoilt[flip] ^= 0xFF
+        file.write_bytes(spoilt)
+
+    return spoil_it
+
+
+def files_of(folder):
+    """Return the content of all files of a data folder."""
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def read_damaged_notes(damages):
+    """Read a damaged data folder in every way that a command does: it works, or a sentence names the file."""
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+        for module in (nsynth, choice):
+            patch.setattr(module, "ROOT", Path(root))
+        folder = brass(Path(root))
+        for damage in damages:
+            damage(folder)
+        before = files_of(folder)
+        for ask in (
+            lambda: nsynth.load_notes("mini", ("brass3",)),
+            lambda: nsynth.digest("mini", ("brass3",)),
+            lambda: choice.notes_to_generate("mini", "brass3"),
+            lambda: tables.instruments("mini"),
+        ):
+            nsynth.index.cache_clear()
+            try:
+                ask()
+            except (ValueError, FileNotFoundError) as error:
+                assert str(folder) in str(error) or "data/mini holds no note of" in str(error), repr(error)
+                assert len(str(error)) < 600 and "\n" not in str(error).strip()
+        assert files_of(folder) == before
+        nsynth.index.cache_clear()
+
+
+FOLDERS = st.lists(entry_spoilt() | metadata_spoilt() | sound_spoilt(), min_size=1, max_size=3)
+GOOD = st.builds(
+    "{}-{:03d}-{:03d}".format, st.sampled_from(["keys", "brass1"]), st.integers(0, 130), st.integers(0, 130)
+)
+LINES = GOOD | st.sampled_from(["keys-060-100", "keys-050-100", "", "# low"]) | st.text(max_size=15)
+LISTS = st.lists(LINES, max_size=5).map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass"))
+
+
+def read_damaged_list(model, content):
+    """Read a damaged list of names: its notes can be played, or a sentence names the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "notes.txt"
+        file.write_bytes(content)
+        try:
+            labels = generation.read_labels(file, model.check)
+        except (ValueError, FileNotFoundError) as error:
+            assert str(error).startswith(str(file)), repr(error)
+        else:
+            assert len(set(labels)) == len(labels) > 0
+            assert all(model.trained(label) in ("note", "pitch") for label in labels)
+        assert file.read_bytes() == content
+
+
+# None is too slow on a busy machine. Those of every day are always the same ones.
+USUAL = settings(max_examples=25, deadline=None, database=None, derandomize=True)
+MANY = settings(max_examples=500, deadline=None, database=None)
+
+
+@USUAL
+@given(FOLDERS)
+def test_a_damaged_data_folder_is_named_and_left_as_it_is(damages):
+    read_damaged_notes(damages)
+
+
+@USUAL
+@given(LISTS | st.binary(max_size=60))
+def test_a_damaged_list_is_named_and_left_as_it_is(content):
+    read_damaged_list(generation.Model(None, ABOUT), content)
+
+
+@pytest.mark.slow
+@MANY
+@given(FOLDERS)
+def test_many_damaged_data_folders(damages):
+    read_damaged_notes(damages)
+
+
+@pytest.mark.slow
+@MANY
+@given(LISTS | st.binary(max_size=60))
+def test_many_damaged_lists(content):
+    read_damaged_list(generation.Model(None, ABOUT), content)
