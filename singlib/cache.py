@@ -7,7 +7,6 @@ was changed since (size or time) makes the cache stale, and it is built again.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> 
             digests.append(hashlib.sha256(content).hexdigest())
             if sums.get(f"audio/{file.name}", digests[-1]) != digests[-1]:
                 raise ValueError(f"{file} is not what {SUMS} says; delete it and fetch it again with make data")
-            waveforms.write(decode(io.BytesIO(content), str(file)).tobytes())
+            waveforms.write(decode(content, str(file)).tobytes())
         waveforms.flush()
         store.with_suffix(".json").unlink(missing_ok=True)  # it described the old waveforms
     write_json(store.with_suffix(".json"), {"files": stamps, "digests": digests})

@@ -197,7 +197,7 @@ class _Fetch:
     def _keep(self, note: str, content: bytes, name: str) -> None:
         """Check a note and write it, unless it is there already."""
         try:
-            decode(io.BytesIO(content), name)
+            decode(content, name)
         except ValueError as error:
             self.faults.append(str(error))
             return

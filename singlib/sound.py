@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -34,8 +34,26 @@ def read_waveform(file: Path) -> np.ndarray:
     return decode(file, str(file))
 
 
-def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
+class _Memory(io.BytesIO):
+    """Bytes as a file: a damaged header sends libsndfile before its beginning, which ends nowhere."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move, or stay where there is no such place."""
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
+
+
+def decode(file: Path | bytes, name: str) -> np.ndarray:
     """Decode one note, as `read_waveform`; `name` is what errors call it, and ends in its file name.
+
+    Parameters
+    ----------
+    file : Path or bytes
+        The file, or its content.
+    name : str
+        As above.
 
     Raises
     ------
@@ -44,7 +62,7 @@ def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
         be (`SILENT`); the message names the file and the fault.
     """
     try:
-        with soundfile.SoundFile(file) as sound:
+        with soundfile.SoundFile(_Memory(file) if isinstance(file, bytes) else file) as sound:
             samples = sound.frames
             # A damaged header may say any length: no more is read than tells that it is wrong.
             waveform = sound.read(SAMPLES + 1, dtype="float32", always_2d=True)

@@ -1,5 +1,6 @@
 """Bad notes, weights and wishes are refused in a sentence that names them, before anything is lost."""
 
+import contextlib
 import copy
 import errno
 import io
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from safetensors.torch import save_file
 
 from conftest import run_singlib
-from singlib import choice, generation, measures, nsynth, stream, tables, weights
+from singlib import choice, generation, measures, nsynth, sound, stream, tables, weights
 from singlib.generation import load_model, write_notes
 from singlib.nsynth import Label
 from singlib.quality import grade
@@ -413,6 +414,17 @@ def test_a_sound_that_says_it_is_endless_is_named_without_being_read(tmp_path):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=f"{NOTE}.flac (has .* samples|cannot be decoded)"):
         nsynth.read_waveform(file)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sound_whose_header_leads_nowhere_is_named_without_a_traceback_of_its_own():
+    """What goes wrong inside the decoder would be printed as it is: of an AIFF of a wrong size, cut off, at least."""
+    for kind in ("WAV", "FLAC", "AIFF"):
+        whole = encoded(0, kind=kind)
+        for at in range(len(whole)):
+            for end in (28, 35, 42):
+                with contextlib.suppress(ValueError):
+                    sound.decode((whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])[:end], NOTE)
 
 
 def test_a_full_disk_under_the_cache_is_an_error_and_leaves_nothing(data):
