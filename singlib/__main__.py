@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -77,11 +78,11 @@ def generate(
         str | None, typer.Option(help="keys-ReLU-STFT-flow-0, a model that comes with the project (data/*/models)")
     ] = None,
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
-    pitch: Annotated[str, typer.Option(help="MIDI pitches, as 60,64,67")] = "60",
+    pitch: Annotated[str | None, typer.Option(help="MIDI pitches, as 60,64,67; by default one that it knows")] = None,
     velocity: Annotated[str, typer.Option(help="25, 50, 75, 100 or 127, or several")] = "100",
     notes: Annotated[Path | None, typer.Option(help="instead: a file of names, keys-060-100 on each line")] = None,
     suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
-    outside: Annotated[bool, typer.Option("--outside", help="also pitches the model was not trained on")] = False,
+    outside: Annotated[bool, typer.Option("--outside", help="also pitches it was never trained on")] = False,
 ) -> None:
     """Write notes as a trained model plays them, without the data set."""
     from . import generation, shelf  # the other commands do without torch
@@ -92,12 +93,20 @@ def generate(
         check_choice("format", suffix, generation.FORMATS)
         model = shelf.load(run or recorded)
         if notes is None:
-            labels = generation.chord(instrument or model.about["roles"][0], pitch, velocity)
+            role = instrument or model.roles[0]
+            check_choice("instrument", role, model.roles)
+            middle = min(model.pitches(role), key=lambda known: abs(known - 60))
+            labels = generation.chord(role, pitch or str(middle), velocity)
         else:
-            labels = generation.read_labels(notes)
+            if instrument or pitch:
+                raise ValueError(f"{notes} names the notes: leave out --instrument and --pitch")
+            labels = generation.read_labels(notes, lambda label: model.check(label, outside))
         files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib generate: {error}") from error
+    elsewhere = [str(label) for label in labels if model.trained(label) == "pitch"]
+    if elsewhere:
+        print(f"not trained at this velocity, only at others: {', '.join(elsewhere)}", file=sys.stderr)
     print(f"wrote {len(files)} notes to {out}")
 
 

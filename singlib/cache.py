@@ -7,7 +7,6 @@ was changed since (size or time) makes the cache stale, and it is built again.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from pathlib import Path
 
@@ -72,14 +71,16 @@ def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> 
         debris.unlink()
     sums = read_sums(folder)
     digests = []
-    with replacing(store) as beside:
-        waveforms = np.lib.format.open_memmap(beside, "w+", np.float32, (len(files), SAMPLES))
-        for row, file in enumerate(tqdm(files, desc="decoding notes", leave=False, disable=None)):
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False}
+    # Plain writes: they say when the disk is full, where memory that is mapped to a file ends the process.
+    with replacing(store) as beside, beside.open("wb") as waveforms:
+        np.lib.format.write_array_header_1_0(waveforms, header | {"shape": (len(files), SAMPLES)})
+        for file in tqdm(files, desc="decoding notes", leave=False, disable=None):
             content = file.read_bytes()
             digests.append(hashlib.sha256(content).hexdigest())
             if sums.get(f"audio/{file.name}", digests[-1]) != digests[-1]:
                 raise ValueError(f"{file} is not what {SUMS} says; delete it and fetch it again with make data")
-            waveforms[row] = decode(io.BytesIO(content), str(file))
+            waveforms.write(decode(content, str(file)).tobytes())
         waveforms.flush()
         store.with_suffix(".json").unlink(missing_ok=True)  # it described the old waveforms
     write_json(store.with_suffix(".json"), {"files": stamps, "digests": digests})

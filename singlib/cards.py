@@ -15,6 +15,7 @@ from . import carried
 from .answer import heard
 from .figures import FIGURES
 from .files import replacing
+from .generation import load_model
 from .grid import Profile, cells, check_choice
 from .nsynth import SOURCES, select
 from .quality import HEARD, SCORES, model_grade
@@ -103,13 +104,12 @@ def publish(run: Run, folder: Path | None = None) -> Path:
 def card(run: Run) -> str:
     """Return the card of a finished run's model, in Markdown: data, cell, losses, grade, limits, provenance."""
     facts = json.loads((run.folder / "cell.json").read_text())
-    with safe_open(run.weights_file, "numpy") as file:
-        about = json.loads(file.metadata()["about"])
+    model = load_model(run.weights_file)
     history, quality = pd.read_csv(run.history_file), pd.read_csv(run.folder / "quality.csv")
     last = history[history.stage == "fine-tuning"].groupby("spectrum", sort=False).loss.last()
     in_tune = quality.pitch_heard.dropna() >= HEARD
     cell, sizes = facts["cell"], facts["sizes"]
-    ranges = ", ".join(f"{role} (MIDI {low} to {high})" for role, (low, high) in about["pitches"].items())
+    ranges = ", ".join(f"{role} ({_range(model.pitches(role))})" for role in model.roles)
     bad = SCORES[model_grade(list(quality.grade)).grade] < SCORES["+"]
     lines = [
         f"# {run.cell.name}",
@@ -129,3 +129,8 @@ def card(run: Run) -> str:
         "bits; the records are of the full weights.",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _range(pitches: Sequence[int]) -> str:
+    low, high = pitches[0], pitches[-1]
+    return f"MIDI {low} to {high}, {len(pitches)} of these {high - low + 1} pitches trained"

@@ -19,12 +19,12 @@ from pathlib import Path
 import ijson
 from tqdm import tqdm
 
-from . import nsynth
+from . import metadata, nsynth
 from .cache import SUMS, read_sums
 from .files import locked, remove_debris, replacing, write_json
 from .grid import ROOT, check_choice
 from .sound import decode
-from .stream import Stream
+from .stream import Stream, local
 
 ADDRESS = "http://download.magenta.tensorflow.org/datasets/nsynth/nsynth-{split}.jsonwav.tar.gz"
 SPLITS = ("train", "valid", "test")
@@ -38,8 +38,15 @@ _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, ijson.JSONE
 
 
 def plan(split: str, source: str | None = None) -> str:
-    """Say what `download` would read, and where its notes would go; ValueError if there is no such split."""
+    """Say what `download` would read, and where its notes would go.
+
+    Raises
+    ------
+    ValueError
+        If there is no such split, or a source is neither a path nor an address.
+    """
     check_choice("split", split, SPLITS)
+    local(source or ADDRESS)
     folder = ROOT / "data" / f"nsynth-{split}"
     if (folder / SUMS).is_file():
         return f"{folder} is whole already: nothing to fetch"
@@ -190,7 +197,7 @@ class _Fetch:
     def _keep(self, note: str, content: bytes, name: str) -> None:
         """Check a note and write it, unless it is there already."""
         try:
-            decode(io.BytesIO(content), name)
+            decode(content, name)
         except ValueError as error:
             self.faults.append(str(error))
             return
@@ -227,7 +234,9 @@ class _Fetch:
                 f"without sound {silent[:5]} ({len(silent)}), not listed {unlisted[:5]} ({len(unlisted)})"
             )
         for note, about in self.metadata.items():
-            match = _NOTE.fullmatch(f"audio/{note}.wav")
-            named = (match["instrument"], int(match["pitch"]), int(match["velocity"]))
-            if named != tuple(about.get(key) for key in ("instrument_str", "pitch", "velocity")):
+            try:
+                said = metadata.said(about)
+            except ValueError as error:
+                raise ValueError(f"{source}: examples.json is damaged: {note} {error}") from error
+            if note != str(said):
                 raise ValueError(f"{source}: examples.json says of {note} what its name does not: {about}")

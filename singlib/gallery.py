@@ -47,17 +47,22 @@ def keyboard(data: str) -> Figure:
 
 
 def examples(data: str) -> list[Label]:
-    """Choose a note of each instrument: that of Figures 16-22, or the middle of its range at velocity 100."""
-    middles = {role: (row.lowest + row.highest) // 2 for role, row in TABLE2.items()}
+    """Choose a note of each instrument at hand: that of Figures 16-22, or the middle of its range at velocity 100."""
+    middles = {role: (TABLE2[role].lowest + TABLE2[role].highest) // 2 for role in _roles(data)}
     return [
         choice.nearest(data, role, *choice.FIGURE_NOTES.get(role, (middle, 100))) for role, middle in middles.items()
     ]
 
 
+def _roles(data: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label.role for label in choice.labels(data)))
+
+
 def waveforms(data: str) -> Figure:
     """Draw waveform and spectrogram of a note of each instrument."""
     labels = examples(data)
-    drawn, axes = plt.subplots(len(labels), 2, figsize=(11, 1.5 * len(labels)), sharex=True, layout="constrained")
+    size = {"figsize": (11, 1.5 * len(labels)), "layout": "constrained"}
+    drawn, axes = plt.subplots(len(labels), 2, sharex=True, squeeze=False, **size)
     seconds = SAMPLES / SAMPLE_RATE
     for (left, right), label in zip(axes, labels, strict=True):
         waveform = nsynth.read_waveform(nsynth.index(data)[label])
@@ -93,9 +98,9 @@ def measures(data: str) -> pd.DataFrame:
     DataFrame
         ``role``, ``pitch``, ``velocity``; ``level``, the power in dB below full scale; ``brightness``, the
         spectral centroid (McAdams et al., 1995) in octaves above 1 Hz; and both less the mean of the same
-        pitch's notes, ``level change`` and ``brightness change``, where it has several velocities.
+        pitch's notes, ``level change`` and ``brightness change``. Only pitches that have several velocities.
     """
-    notes = nsynth.load_notes(data, tuple(TABLE2))
+    notes = nsynth.load_notes(data, _roles(data))
     rows = []
     for label, waveform in zip(notes.labels(), notes.waveforms, strict=True):
         first = np.asarray(waveform[:SAMPLE_RATE])
@@ -112,7 +117,14 @@ def measures(data: str) -> pd.DataFrame:
 def velocity(frame: pd.DataFrame) -> Figure:
     """Draw what velocity does to level and brightness, from `measures`: a thin line a pitch, and the mean."""
     roles = frame.role.unique()
-    drawn, axes = plt.subplots(2, len(roles), figsize=(13, 5), sharex=True, sharey="row", layout="constrained")
+    if not len(roles):
+        drawn, axes = plt.subplots(figsize=(13, 1))
+        axes.text(0.5, 0.5, "No pitch has notes of several velocities.", ha="center", va="center")
+        axes.axis("off")
+        plt.close(drawn)
+        return drawn
+    size = {"figsize": (13, 5), "layout": "constrained", "squeeze": False}
+    drawn, axes = plt.subplots(2, len(roles), sharex=True, sharey="row", **size)
     for column, role in zip(axes.T, roles, strict=True):
         rows = frame[frame.role == role]
         for side, name in zip(column, ("level change", "brightness change"), strict=True):
@@ -130,12 +142,9 @@ def velocity(frame: pd.DataFrame) -> Figure:
 
 def follows(frame: pd.DataFrame) -> pd.DataFrame:
     """Tabulate what velocity does, from `measures`: the least-squares change from velocity 25 to 127 at one pitch."""
-    rows = {}
+    rows, columns = {}, ["level (dB)", "brightness (octaves)"]
     for role, notes in frame.groupby("role", sort=False):
         centred = notes.velocity - notes.groupby("pitch").velocity.transform("mean")
         reach = (VELOCITIES[-1] - VELOCITIES[0]) * centred / (centred**2).sum()
-        rows[role] = {
-            "level (dB)": reach @ notes["level change"],
-            "brightness (octaves)": reach @ notes["brightness change"],
-        }
-    return pd.DataFrame(rows).T.round(1) + 0.0  # no -0.0
+        rows[role] = [reach @ notes[name] for name in ("level change", "brightness change")]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1) + 0.0  # no -0.0

@@ -24,6 +24,10 @@ _SHORT, _SHORT_HOP = 2048, 512  # samples of frames for movement: 128 ms every 3
 _BANDS = 40  # mel bands up to 8 kHz
 _AUDIBLE = 50  # dB below the loudest band that still count in a band
 _LOWEST = -120.0  # dB: the level of silence, and of what is softer
+# Zimtohrli takes a frame every 564 samples of 48 kHz and means over eight frames, whether there are as many or not:
+# with fewer it writes beyond its memory. More than 7 * 564 samples make eight frames, which are 1,317 of 16 kHz.
+_SHORTEST = 7 * 564 // 3 + 1
+_LOUDEST = 1e6  # of full scale; 1e12 is beyond its floats, and its time warping never ends on what is no number
 _HELD = 3.0  # seconds that NSynth's notes are held (Engel et al., 2017)
 
 
@@ -192,11 +196,29 @@ def distance(generated: np.ndarray, target: np.ndarray) -> float:
     Zimtohrli (J. Alakuijala et al., "Zimtohrli: An Efficient Psychoacoustic Audio Similarity Metric",
     arXiv:2509.26133): a filter bank of the inner ear, time warping, and structural similarity. It tells
     what is alike (below 0.005) but not how bad the rest is: silence scores in the middle of it.
+
+    Parameters
+    ----------
+    generated, target : ndarray, shape (samples,)
+        Waveforms at 16 kHz.
+
+    Raises
+    ------
+    ValueError
+        If one is not of one dimension, shorter than 1,317 samples, or holds a sample that is not finite or is beyond
+        1e6 of full scale. Zimtohrli is C++ that does not ask, and would take the process with it.
     """
-    pair = [
-        librosa.resample(waveform, orig_sr=SAMPLE_RATE, target_sr=_ear().sample_rate)
-        for waveform in (generated, target)
-    ]
+    pair = []
+    for waveform in (np.asarray(generated, np.float64), np.asarray(target, np.float64)):
+        if waveform.ndim != 1 or len(waveform) < _SHORTEST:
+            raise ValueError(
+                f"a waveform of shape {waveform.shape} is not to be compared: (samples,) from {_SHORTEST} samples on"
+            )
+        if not (np.abs(waveform) <= _LOUDEST).all():  # nor NaN
+            raise ValueError(
+                f"a waveform with samples that are not finite, or beyond {_LOUDEST:g}, is not to be compared"
+            )
+        pair.append(librosa.resample(waveform, orig_sr=SAMPLE_RATE, target_sr=_ear().sample_rate))
     return float(_ear().distance(*pair))
 
 

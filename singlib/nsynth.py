@@ -8,7 +8,7 @@ Autoencoders", 2017.
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import cache
+from . import cache, metadata
 from .grid import ROOT, check_choice
 from .sound import SAMPLE_RATE as SAMPLE_RATE
 from .sound import SAMPLES as SAMPLES
@@ -166,41 +166,49 @@ def index(data: str) -> dict[Label, Path]:
     FileNotFoundError
         If the folder, its ``examples.json`` or the file of a note is missing.
     ValueError
-        If `data` is unknown, ``examples.json`` is damaged, or a note has a pitch or velocity that NSynth has not.
+        If `data` is unknown, ``examples.json`` is damaged or says of a note what its name does not, two notes are
+        one, or a note has a pitch or velocity that NSynth has not.
     """
     check_choice("data", data, ROLES)
     folder = ROOT / "data" / data
-    metadata = folder / "examples.json"
-    if not metadata.is_file():
-        fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
-        raise FileNotFoundError(f"{metadata} is missing: fetch the notes with `{fetch}`")
-    try:
-        examples = json.loads(metadata.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{metadata} is no JSON ({error}); fetch or copy it again") from error
+    examples = folder / "examples.json"
     role_of = {instrument: role for role, instrument in ROLES[data].items()}
     found = {}
-    for name, note in examples.items():
-        try:
-            instrument, pitch, velocity = note["instrument_str"], note["pitch"], note["velocity"]
-        except KeyError as error:
-            raise ValueError(f"{metadata}: {name} has no {error}; fetch or copy it again") from error
-        if instrument not in role_of:
+    for name, said in _examples(examples).items():
+        instrument, pitch, velocity = said
+        if instrument not in role_of and name.rsplit("-", 2)[0] not in role_of:
             continue
         if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
             raise ValueError(
-                f"{metadata}: {name} has pitch {pitch} and velocity {velocity}; "
+                f"{examples}: {metadata.shown(name)} has pitch {pitch} and velocity {velocity}; "
                 f"pitches are 0 to 127, velocities {VELOCITIES}"
+            )
+        if name != str(said):
+            raise ValueError(
+                f"{examples}: {metadata.shown(name)} is said to be {metadata.shown(str(said))}; "
+                "fetch or copy it again, one of the two is wrong"
             )
         if not used(data, role_of[instrument], pitch):
             continue
         files = [folder / "audio" / f"{name}{suffix}" for suffix in (".wav", ".flac")]
         file = next(filter(Path.is_file, files), None)
         if file is None:
-            raise FileNotFoundError(f"{files[0]} (or .flac) is missing, but {metadata} lists it")
+            raise FileNotFoundError(f"{files[0]} (or .flac) is missing, but {examples} lists it")
         found[Label(role_of[instrument], pitch, velocity)] = file
     order = list(TABLE2)
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
+
+
+def _examples(file: Path) -> dict[str, metadata.Said]:
+    """Read an ``examples.json``, or say where to get one."""
+    if not ROOT.is_dir():
+        raise FileNotFoundError(f"SINGLIB_ROOT is {ROOT}, where there is no folder")
+    if not file.is_file():
+        data = file.parent.name
+        fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
+        other = f", or set SINGLIB_ROOT, now {ROOT}, to where they are" if os.environ.get("SINGLIB_ROOT") else ""
+        raise FileNotFoundError(f"{file} is missing: fetch the notes with `{fetch}`{other}")
+    return metadata.read(file)
 
 
 def at_hand(data: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Keyboard(widgets.VBox):
     def __init__(self) -> None:
         self.pitch = widgets.BoundedIntText(0, min=0, max=PITCHES - 1, description="MIDI pitch")
         self.first = widgets.Dropdown(options=[(f"from C{octave - 1}", 12 * octave) for octave in range(9)])
-        self._trained = range(PITCHES)
+        self._trained: Collection[int] = range(PITCHES)
         self.piano = [widgets.Button() for _ in range(12 * OCTAVES)]
         for place, key in enumerate(self.piano):
             white = place % 12 in WHITE
@@ -51,7 +52,7 @@ class Keyboard(widgets.VBox):
     def _pressed(self, key: widgets.Button) -> None:
         self.pitch.value = self.first.value + self.piano.index(key)
 
-    def draw(self, trained: range | None = None) -> None:
+    def draw(self, trained: Collection[int] | None = None) -> None:
         """Label and colour the keys; `trained` are the pitches that the model was trained on from now on."""
         self._trained = trained or self._trained
         if not self.first.value <= self.pitch.value < self.first.value + 12 * OCTAVES:
@@ -128,22 +129,20 @@ class PlayRoom(widgets.VBox):
 
     def _choose_model(self) -> None:
         """Offer the model's instruments, and a pitch it was trained on; keep what is chosen where the model has it."""
-        about, kept = load(self.model.value).about, self.instrument.value
-        self.instrument.options = about["roles"]
-        self.instrument.value = kept if kept in about["roles"] else about["roles"][0]
-        lowest, highest = about["pitches"][self.instrument.value]
-        if not lowest <= self.keyboard.pitch.value <= highest:
-            known = {label.pitch for label in recordings(load(self.model.value)) if label.role == self.instrument.value}
-            middle = (lowest + highest) // 2
-            self.keyboard.pitch.value = min(known or {middle}, key=lambda pitch: abs(pitch - middle))
+        model, kept = load(self.model.value), self.instrument.value
+        self.instrument.options = model.roles
+        self.instrument.value = kept if kept in model.roles else model.roles[0]
+        pitches, wanted = model.pitches(self.instrument.value), self.keyboard.pitch.value
+        if not pitches[0] <= wanted <= pitches[-1]:
+            wanted = (pitches[0] + pitches[-1]) // 2
+        self.keyboard.pitch.value = min(pitches, key=lambda pitch: abs(pitch - wanted))
 
     def play(self, aloud: bool = True) -> None:
         """Generate the note with the chosen models, and show it beside its target, if there is one."""
         label = Label(self.instrument.value, self.keyboard.pitch.value, self.velocity.value)
         chosen = {name: load(name) for name in (self.model.value, self.other.value) if name != NONE}
         main = chosen[self.model.value]
-        lowest, highest = main.about["pitches"][label.role]
-        self.keyboard.draw(range(lowest, highest + 1))
+        self.keyboard.draw(main.pitches(label.role))
         sounds, remarks = {}, [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."]
         file = recordings(main).get(label)
         if file is None:
@@ -151,13 +150,14 @@ class PlayRoom(widgets.VBox):
         else:
             sounds[TARGET] = nsynth.read_waveform(file)
         for name, model in chosen.items():
-            if label.role not in model.about["roles"]:
+            if label.role not in model.roles:
                 remarks.append(f"{name} does not play {label.role}.")
                 continue
             sounds[name] = model.generate([label], outside=True)[0]
-            if not model.trained_on(label):
-                ends = "{} to {}".format(*model.about["pitches"][label.role])
-                remarks.append(f"MIDI {label.pitch} is <b>outside what {name} was trained on</b>, {ends}.")
+            if model.trained(label) == "never":
+                pitches = model.pitches(label.role)
+                known = f"{len(pitches)} pitches from {pitches[0]} to {pitches[-1]}"
+                remarks.append(f"MIDI {label.pitch} is <b>outside what {name} was trained on</b>, {known}.")
         self.said.value = " ".join(remarks)
         rows = (
             f"<tr><td>{name}</td><td>{player(sound, f'{label}: {name}', aloud and name == self.model.value)}</td></tr>"

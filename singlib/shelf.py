@@ -43,6 +43,7 @@ def find(name: str) -> Path:
         return path
     like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
     hint = f"of {len(models())} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
+    hint = hint if ROOT.is_dir() else f"SINGLIB_ROOT is {ROOT}, where there is no folder"
     raise ValueError(f"no model {name!r}: {hint}")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -34,8 +34,26 @@ def read_waveform(file: Path) -> np.ndarray:
     return decode(file, str(file))
 
 
-def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
+class _Memory(io.BytesIO):
+    """Bytes as a file: a damaged header sends libsndfile before its beginning, which ends nowhere."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move, or stay where there is no such place."""
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
+
+
+def decode(file: Path | bytes, name: str) -> np.ndarray:
     """Decode one note, as `read_waveform`; `name` is what errors call it, and ends in its file name.
+
+    Parameters
+    ----------
+    file : Path or bytes
+        The file, or its content.
+    name : str
+        As above.
 
     Raises
     ------
@@ -44,8 +62,10 @@ def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
         be (`SILENT`); the message names the file and the fault.
     """
     try:
-        with soundfile.SoundFile(file) as sound:
-            waveform = sound.read(dtype="float32", always_2d=True)
+        with soundfile.SoundFile(_Memory(file) if isinstance(file, bytes) else file) as sound:
+            samples = sound.frames
+            # A damaged header may say any length: no more is read than tells that it is wrong.
+            waveform = sound.read(SAMPLES + 1, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be decoded: {error}") from error
     if sound.format not in ("WAV", "FLAC") or sound.subtype != "PCM_16":
@@ -55,7 +75,8 @@ def decode(file: Path | BinaryIO, name: str) -> np.ndarray:
     if waveform.shape[1] != 1:
         raise ValueError(f"{name} has {waveform.shape[1]} channels; NSynth's notes are mono")
     if len(waveform) != SAMPLES:
-        raise ValueError(f"{name} has {len(waveform)} samples; NSynth's notes have {SAMPLES} (4 s)")
+        samples = samples if len(waveform) > SAMPLES else len(waveform)
+        raise ValueError(f"{name} has {samples} samples; NSynth's notes have {SAMPLES} (4 s)")
     if not np.isfinite(waveform).all():
         raise ValueError(f"{name} has samples that are not finite")
     if not waveform.any() and Path(name).stem not in SILENT:

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -13,6 +14,27 @@ CHUNK = 1 << 20  # bytes read at a time from a file
 TIMEOUT = 60.0  # seconds without a byte after which a server has stalled
 ATTEMPTS = 6  # in a row without a byte
 PAUSE = 1.0  # seconds before the second attempt; doubled with each more
+
+
+def local(source: str) -> Path | None:
+    """Return the file that a source is, or None if it is to be had over HTTP; ValueError if it is neither.
+
+    Parameters
+    ----------
+    source : str
+        Path, or URL of ``file``, ``http`` or ``https``.
+    """
+    if "://" not in source:
+        return Path(source)
+    try:
+        url = httpx.URL(source)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{source} is no URL ({error})") from error
+    if url.scheme == "file" and url.host in ("", "localhost"):
+        return Path(unquote(urlsplit(source).path))
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"{source} cannot be read: SOURCE is http://, https:// or the path of an archive")
+    return None
 
 
 class Stream(io.RawIOBase):
@@ -24,7 +46,7 @@ class Stream(io.RawIOBase):
     Parameters
     ----------
     source : str
-        Path of a file, or URL.
+        Path of a file, or URL; see `local`.
     say : callable
         Takes a line for the user.
 
@@ -39,7 +61,8 @@ class Stream(io.RawIOBase):
         self.source, self.say = source, say
         self.position, self.total = 0, None
         self._left = b""
-        self._chunks = self._remote() if "://" in source else self._local()
+        file = local(source)
+        self._chunks = self._local(file) if file else self._remote()
 
     def readable(self) -> bool:
         """Say yes."""
@@ -59,8 +82,7 @@ class Stream(io.RawIOBase):
         self._chunks.close()
         super().close()
 
-    def _local(self) -> Iterator[bytes]:
-        file = Path(self.source)
+    def _local(self, file: Path) -> Iterator[bytes]:
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing: SOURCE is the path or the URL of an archive")
         self.total = file.stat().st_size
@@ -78,6 +100,8 @@ class Stream(io.RawIOBase):
                     version, failures, received = about, 0, received + len(chunk)
                     yield chunk
                 return
+            except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
+                raise ValueError(f"{self.source} leads nowhere: {error}") from error
             except httpx.TransportError as error:
                 failures += 1
                 where = f"{self.source}: {type(error).__name__} ({error}) at byte {received:,}"

@@ -201,7 +201,9 @@ def _about(run: Run, notes: nsynth.Notes) -> dict:
     shape |= {key: getattr(profile, key) for key in ("channels", "dimension", "hidden", "layers")}
     played = {role: notes.pitch[notes.instrument == i] for i, role in enumerate(notes.roles)}
     pitches = {role: [int(pitch.min()), int(pitch.max())] for role, pitch in played.items()}
-    return {"cell": cell.name, "profile": profile.name, "shape": shape, "roles": notes.roles, "pitches": pitches}
+    heard = {role: [label[1:] for label in notes.labels() if label.role == role] for role in notes.roles}
+    about = {"cell": cell.name, "profile": profile.name, "shape": shape, "roles": notes.roles}
+    return about | {"pitches": pitches, "notes": heard}
 
 
 def _labels(run: Run, notes: nsynth.Notes) -> list[nsynth.Label]:

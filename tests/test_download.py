@@ -212,6 +212,14 @@ DAMAGED = {
         changed("examples.json", json.dumps(LISTED | {NOTE: about(ANOTHER)}).encode()),
         f"says of {NOTE}",
     ),
+    "metadata that are a list": (changed("examples.json", b'["notes"]'), "no note of|damaged"),
+    **{
+        f"metadata say {said!r} of a note": (
+            changed("examples.json", json.dumps(LISTED | {NOTE: said}).encode()),
+            f"examples.json is damaged: {NOTE} ",
+        )
+        for said in ("low", None, [60], {}, about(NOTE) | {"pitch": 60.0}, about(NOTE) | {"velocity": True})
+    },
     "wrong rate": (changed(f"audio/{NOTE}.wav", wav(NOTE, rate=22_050)), f"{NOTE}.wav has a sample rate of 22050"),
     "stereo": (changed(f"audio/{NOTE}.wav", wav(NOTE, shape=(64_000, 2))), f"{NOTE}.wav has 2 channels"),
     "too short": (changed(f"audio/{NOTE}.wav", wav(NOTE, shape=63_999)), f"{NOTE}.wav has 63999 samples"),

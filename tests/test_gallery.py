@@ -1,9 +1,12 @@
 """What velocity does is measured right on notes of which it is known."""
 
+import json
+
 import numpy as np
 import pytest
+import soundfile
 
-from singlib import gallery, nsynth
+from singlib import choice, gallery, nsynth, tables
 from singlib.nsynth import VELOCITIES, Notes
 
 
@@ -54,3 +57,57 @@ def test_every_picture_shows_every_instrument():
     titles = [axes.get_title(loc="left") for axes in gallery.waveforms("mini").axes]
     assert sum(title.startswith(tuple(nsynth.TABLE2)) for title in titles) == 8
     assert gallery.players("mini").data.count("<audio") == 8
+
+
+def made_up(root, notes):
+    """Write a data folder in the place of data/mini: instrument -> pitches and velocities."""
+    folder = root / "data" / "mini"
+    (folder / "audio").mkdir(parents=True)
+    entries = {}
+    for instrument, labels in notes.items():
+        for pitch, velocity in labels:
+            name = f"{instrument}-{pitch:03d}-{velocity:03d}"
+            entries[name] = {"instrument_str": instrument, "pitch": pitch, "velocity": velocity}
+            tone = 0.5 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * np.arange(64_000) / 16_000)
+            soundfile.write(folder / "audio" / f"{name}.wav", tone, 16_000, "PCM_16")
+    (folder / "examples.json").write_text(json.dumps(entries))
+
+
+@pytest.mark.parametrize(
+    ("notes", "changes"),
+    [
+        ({"fluidr3_grand_piano": [(60, 100)]}, 0),
+        ({"fluidr3_grand_piano": [(60, 100), (62, 100)], "fluidr3_tuba": [(41, 100)]}, 0),
+        ({"fluidr3_grand_piano": [(60, 25), (60, 127)], "fluidr3_tuba": [(41, 100)]}, 1),
+    ],
+    ids=["one note", "one velocity", "one role of several velocities"],
+)
+def test_a_data_set_of_few_roles_or_one_velocity_is_shown(tmp_path, monkeypatch, notes, changes):
+    """All that 01-data shows."""
+    for module in (nsynth, choice):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    made_up(tmp_path, notes)
+    nsynth.index.cache_clear()
+    try:
+        assert (tables.instruments("mini")["sampl."] != "0").sum() >= len(notes)
+        assert gallery.keyboard("mini").axes
+        assert len(gallery.waveforms("mini").axes) == 2 * len(notes) + 1  # and the colour bar
+        assert gallery.players("mini").data.count("<audio") == len(notes)
+        measures = gallery.measures("mini")
+        assert len(gallery.velocity(measures).axes) == max(1, 2 * changes)
+        assert gallery.follows(measures).shape == (changes, 2)
+    finally:
+        nsynth.index.cache_clear()
+
+
+def test_a_data_set_without_any_of_the_roles_says_so(tmp_path, monkeypatch):
+    for module in (nsynth, choice):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    made_up(tmp_path, {"fluidr3_banjo": [(60, 100)]})
+    nsynth.index.cache_clear()
+    try:
+        for show in (gallery.waveforms, gallery.players, gallery.measures):
+            with pytest.raises(ValueError, match="data/mini holds no note of keys, mallet"):
+                show("mini")
+    finally:
+        nsynth.index.cache_clear()

@@ -1,5 +1,6 @@
 """Playing: models at hand, notes as files, the play room, and the cards of models that come with the project."""
 
+import json
 import subprocess
 
 import librosa
@@ -31,13 +32,13 @@ def generate(*arguments):
 
 
 def test_the_command_writes_what_the_model_plays(model, tmp_path):
-    chord = ("--instrument", "keys", "--pitch", "60,64", "--velocity", "25,127")
+    chord = ("--instrument", "keys", "--pitch", "56,66", "--velocity", "25,127")
     assert generate("--run", NAME, *chord, "--out", str(tmp_path)) == (0, f"wrote 4 notes to {tmp_path}\n")
     assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "keys-060-025.wav", "keys-060-127.wav", "keys-064-025.wav", "keys-064-127.wav",
+        "keys-056-025.wav", "keys-056-127.wav", "keys-066-025.wav", "keys-066-127.wav",
     ]  # fmt: skip
-    written, rate = soundfile.read(tmp_path / "keys-064-127.wav")
-    expected = model.generate([Label("keys", 64, 127)])[0]
+    written, rate = soundfile.read(tmp_path / "keys-066-127.wav")
+    expected = model.generate([Label("keys", 66, 127)])[0]
     assert rate == 16_000 and np.abs(written - expected).max() < 1e-4
 
 
@@ -78,10 +79,51 @@ def test_a_pitch_outside_is_played_when_asked_for(model):
         model.generate([Label("keys", 128, 100)], outside=True)
 
 
+def test_a_pitch_in_a_gap_is_played_when_asked_for(model):
+    """The range is no licence: a pitch that was none of the notes comes out semitones off."""
+    assert model.about["notes"]["keys"] == [[label.pitch, label.velocity] for label in select("mini", ("keys",))]
+    assert [model.trained(Label("keys", pitch, 100)) for pitch in (66, 67, 12)] == ["note", "never", "never"]
+    with pytest.raises(ValueError, match="pitch 67 of keys was never trained: the nearest that were are 66 and 80"):
+        model.generate([Label("keys", 67, 100)])
+    assert model.generate([Label("keys", 67, 100)], outside=True).shape == (1, 64_000)
+    with pytest.raises(ValueError, match="unknown instrument 'harp'"):
+        model.trained(Label("harp", 67, 100))
+
+
+def test_a_pitch_at_another_velocity_is_played_and_named(smoke_root, model, tmp_path):
+    """Weights that were trained on three notes, two of them at one pitch."""
+    notes = {"keys": [[60, 25], [60, 50], [72, 100]]}
+    file, out = tmp_path / "few.safetensors", tmp_path / "notes"
+    few = model.about | {"notes": notes, "pitches": {"keys": [60, 72]}}
+    save_file(load_file(shelf.find(NAME)), file, {"about": json.dumps(few)})
+    known = generation.load_model(file)
+    assert known.trained(Label("keys", 60, 100)) == "pitch" and known.pitches("keys") == [60, 72]
+    command = ("generate", "--run", str(file), "--velocity", "50,100", "--out", str(out))
+    done = run_singlib(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    told, warned = done.communicate()
+    assert (done.returncode, told) == (0, f"wrote 2 notes to {out}\n")  # of the pitch that it knows and is next to 60
+    assert "keys-060-100" in warned and "keys-060-050" not in warned and warned.count("\n") == 1
+
+
+def test_weights_that_do_not_say_their_notes_go_by_their_data_or_their_range(model, monkeypatch):
+    older = {key: value for key, value in model.about.items() if key != "notes"}
+    assert generation.Model(model.sing, older).notes == model.notes
+    recorded = older | {"profile": "recorded-long"}  # its notes are not here, but their list is
+    assert generation.Model(model.sing, recorded).trained(Label("keys", 23, 50)) == "never"
+    assert generation.Model(model.sing, recorded).trained(Label("keys", 22, 100)) == "pitch"
+    for nowhere in (older | {"profile": "paper"}, older | {"profile": "mine"}):
+        assert generation.Model(model.sing, nowhere).pitches("keys") == list(range(21, 109))
+
+
 def test_a_note_louder_than_full_scale_is_turned_down(tmp_path):
     wave = 3 * np.sin(np.arange(64_000) / 10)[None]
     (file,) = generation.write_notes(tmp_path, [Label("keys", 60, 100)], wave, "flac")
     assert np.corrcoef(soundfile.read(file)[0], wave[0])[0, 1] > 0.99999  # clipped, it would be 0.96
+
+
+def grey(room):
+    """Return the pitches of the keys that are coloured as unknown."""
+    return {int(key.description) for key in room.keyboard.piano if key.style.button_color == playing.UNKNOWN}
 
 
 def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_root):
@@ -91,15 +133,13 @@ def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_ro
     room.keyboard.pitch.value = 66
     assert "keys-066-100" in room.said.value and "outside" not in room.said.value
     assert room.players.value.count("<audio") == 3 and room.players.value.count("autoplay") == 1
-    grey = [key.description for key in room.keyboard.piano if key.style.button_color == playing.UNKNOWN]
-    assert grey == []
+    assert grey(room) == set(range(room.keyboard.first.value, room.keyboard.first.value + 36)) - {56, 66, 80}
     before = room.players.value
     room.keyboard.first.value = 0
     room.keyboard.piano[12].click()  # MIDI 12: lower than a piano goes
     assert "keys-012-100" in room.said.value and room.said.value.count("outside what") == 2
     assert room.players.value != before and room.players.value.count("<audio") == 2
-    grey = [key.description for key in room.keyboard.piano if key.style.button_color == playing.UNKNOWN]
-    assert set(map(str, range(21))) - {"12"} == set(grey)
+    assert grey(room) == set(range(36)) - {12, 21, 33}
 
 
 def test_another_model_is_played_once(smoke_root, monkeypatch):
@@ -133,7 +173,7 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
     for part in (
         f"Trained on** {trained} notes",
         "ReLU, STFT loss",
-        "MIDI 38 to",
+        "MIDI 38 to 62, 3 of these 25 pitches trained",
         "MIT licence",
         "Grade",
         "Not good for",

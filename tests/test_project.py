@@ -57,6 +57,7 @@ GROUPS = (
         "files",
         "sound",
         "cache",
+        "metadata",
         "nsynth",
         "choice",
         "stream",
@@ -70,7 +71,7 @@ GROUPS = (
         "carried",
         "records",
     ),
-    ("stages", "generation", "pitch", "measures", "quality", "training", "again", "shelf"),
+    ("stages", "weights", "generation", "pitch", "measures", "quality", "training", "again", "shelf"),
     (
         "ratings",
         "listening",
