@@ -24,10 +24,15 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, whatever the locale's encoding, atomically."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a dictionary as readable JSON, atomically."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 @contextmanager

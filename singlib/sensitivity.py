@@ -14,6 +14,7 @@ from IPython.display import Markdown
 
 from . import claims
 from .figures import MARKS, output_folder
+from .files import write_text
 from .grid import PAPER_LOSSES, PROFILES, ROOT, Cell
 from .records import Records, describe
 
@@ -92,7 +93,7 @@ def save() -> str:
         f"{table(checked).reset_index().to_markdown(index=False)}\n"
     )
     checked.to_csv(path.with_suffix(".csv"), index=False)
-    path.with_suffix(".md").write_text(text)
+    write_text(path.with_suffix(".md"), text)
     return text
 
 
