@@ -144,7 +144,7 @@ def chord(role: str, pitches: str, velocities: str) -> list[Label]:
 def read_labels(file: Path) -> list[Label]:
     """Read a list of notes, a name such as ``keys-060-100`` on each line; ValueError names file, line and name."""
     labels = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         name = line.split("#")[0].strip()
         if not name:
             continue

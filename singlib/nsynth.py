@@ -175,8 +175,8 @@ def index(data: str) -> dict[Label, Path]:
         fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
         raise FileNotFoundError(f"{metadata} is missing: fetch the notes with `{fetch}`")
     try:
-        examples = json.loads(metadata.read_text())
-    except json.JSONDecodeError as error:
+        examples = json.loads(metadata.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{metadata} is no JSON ({error}); fetch or copy it again") from error
     role_of = {instrument: role for role, instrument in ROLES[data].items()}
     found = {}
@@ -220,7 +220,8 @@ def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
 
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
-    return _digest(select(data, roles), dict(zip(index(data), _decoded(data)[1], strict=True)))
+    every = cache.digests(ROOT / "data" / data, list(index(data).values()))
+    return _digest(select(data, roles), dict(zip(index(data), every, strict=True)))
 
 
 def _decoded(data: str) -> tuple[np.ndarray, list[str]]:

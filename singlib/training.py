@@ -55,7 +55,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     """Train one model of the grid through its three stages and write its records.
 
     A finished run of the same recipe is returned as it is (graded again if grades have changed since); a
-    begun one goes on after its last whole epoch; records of another recipe are set aside first.
+    begun one goes on after its last whole epoch; records that are damaged or of another recipe are set aside first.
 
     Parameters
     ----------
@@ -83,9 +83,10 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     run = Run(cell, profile)
     profile = run.profile  # as it is for this cell
     with run.owned():
-        run.check()
-        if run.state() == "stale":
-            log(f"{cell.name}: {run.stale_because()} changed; old records moved to {run.set_aside_if_stale()}")
+        state = run.state()
+        if state in ("stale", "damaged"):
+            why = f"{run.stale_because()} changed" if state == "stale" else run.damage()
+            log(f"{cell.name}: {why}; old records moved to {run.set_aside()}, training it again")
         if run.state() == "done":
             log(f"{cell.name} is done already")
             return run
