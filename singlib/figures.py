@@ -17,6 +17,7 @@ from pypdf import PdfWriter
 from . import choice, curves, spectrograms
 from .claims import CLAIMS
 from .curves import Curves
+from .files import check_writable
 from .grid import ROOT, Cell, Profile
 from .records import Records
 from .spectrograms import Note
@@ -170,7 +171,8 @@ def book(records: Records) -> Path:
 
 
 def output_folder(profile: Profile) -> Path:
-    """Return ``figures/<profile>``, made if need be."""
+    """Return ``figures/<profile>``, made if need be; PermissionError names it if nothing may be written there."""
     folder = ROOT / "figures" / profile.name
+    check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -218,7 +218,7 @@ EXECUTE = """
 import sys
 from pathlib import Path
 from singlib import batch
-batch._execute(Path(sys.argv[1]), "tiny", Path(sys.argv[1]) / "out" / sys.argv[2] / "tiny.ipynb", {})
+execution.execute(Path(sys.argv[1]), "tiny", Path(sys.argv[1]) / "out" / sys.argv[2] / "tiny.ipynb", {})
 """
 
 

@@ -96,7 +96,7 @@ GROUPS = (
         "cards",
         "status",
     ),
-    ("batch", "__main__"),
+    ("execution", "batch", "__main__"),
 )
 
 
