@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import uuid
@@ -84,7 +85,10 @@ def _kernel_settings() -> Iterator[Config]:
 
 
 def _own_kernel() -> type:
-    """Return a kernel manager that starts kernels of this Python, whatever else is installed as "python3"."""
+    """Return a kernel manager that starts kernels of this Python, whatever else is installed as "python3".
+
+    A matplotlibrc of the user's does not reach them: figures look the same everywhere, and need no LaTeX.
+    """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -92,6 +96,6 @@ def _own_kernel() -> type:
     class OwnKernel(AsyncKernelManager):
         @property
         def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(**get_kernel_dict())
+            return KernelSpec(**get_kernel_dict() | {"env": {"MATPLOTLIBRC": os.devnull}})
 
     return OwnKernel

@@ -72,6 +72,7 @@ def missing(number: int, records: Records) -> list[str]:
     return [cell.name for cell in records.grid if FIGURES[number].shows(cell) and cell.name not in done]
 
 
+@plt.style.context("default")  # whatever a matplotlibrc says
 def draw(number: int, records: Records) -> Figure:
     """Draw one figure of the paper.
 
@@ -122,6 +123,7 @@ def seen(number: int, records: Records) -> str:
     return (curves if isinstance(figure, Curves) else spectrograms).seen(figure, records)
 
 
+@plt.style.context("default")
 def save(number: int, records: Records) -> Path:
     """Draw a figure and save it as PNG, SVG and PDF under ``figures/<profile>/``; return the path of the PNG."""
     drawn = draw(number, records)

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from conftest import PROJECT, make_root, run_singlib
-from singlib import again, batch, cache, carried, execution, figures, nsynth, records, runs, status, training
+from singlib import again, batch, cache, carried, execution, records, runs, status, training
 from singlib.files import check_writable, held, read_json, replacing
 from singlib.grid import PROFILES, Cell, cells
 from singlib.runs import Run
@@ -182,7 +183,8 @@ def test_looking_needs_no_right_to_write(root):
     cached = make_root(root.parent / "bare")  # nothing decoded, nothing run
     (cached / "data" / "mini").unlink()
     shutil.copytree(PROJECT / "data" / "mini", cached / "data" / "mini")
-    for folder in (cached, cached / "data", root / "runs", root / "runs" / "smoke", root):
+    kept = (cached, cached / "data", root / "data", root / "runs", root / "runs" / "smoke", root)
+    for folder in kept:
         folder.chmod(0o555)
     try:
         for place, said in ((root, "6 done"), (cached, "6 missing")):
@@ -195,7 +197,7 @@ def test_looking_needs_no_right_to_write(root):
             code, (_, errors) = singlib("report", "--profile", "smoke", *only, root=root)
             assert code == 1 and f"no right to write to {root}" in errors and len(errors.splitlines()) == 1
     finally:
-        for folder in (root, cached, cached / "data", root / "runs", root / "runs" / "smoke"):
+        for folder in reversed(kept):
             folder.chmod(0o755)
 
 
@@ -384,6 +386,28 @@ def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch, capsys):
         assert batch.run_grid(SMOKE, CELL, scheduler=client) == {}
         later.join()
     assert "has no workers yet; waiting" in capsys.readouterr().err
+
+
+def test_a_users_matplotlibrc_changes_no_figure(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mpl"))
+    (tmp_path / "mpl").mkdir()
+    pictures = []
+    for content in ("", "text.usetex: True\nfont.size: 30\nsavefig.bbox: tight\naxes.facecolor: red\n"):
+        (tmp_path / "mpl" / "matplotlibrc").write_text(content)
+        code, (_, errors) = singlib("report", "--profile", "smoke", "--only", "fig07", root=root)
+        assert code == 0, errors
+        pictures.append((root / "figures" / "smoke" / "fig07.svg").read_bytes())
+    assert pictures[0] == pictures[1]
+    (tmp_path / "shown").mkdir()
+    shown = "import matplotlib; print(matplotlib.rcParams['font.size'])"
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(shown)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}},
+    )
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "tiny.ipynb")
+    execution.execute(tmp_path, "tiny", tmp_path / "shown" / "tiny.ipynb", {})
+    assert '"10.0\\n"' in (tmp_path / "shown" / "tiny.ipynb").read_text()
 
 
 def test_check_writable_looks_up_to_what_is_there(tmp_path):
