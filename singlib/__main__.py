@@ -12,6 +12,14 @@ from . import batch, download, tables
 from . import status as status_of
 from .grid import check_choice, profile_named
 
+
+def told(error: Exception) -> str:
+    """Return an error as a sentence, also what the operating system says of a file."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-long or paper")]
 
@@ -34,7 +42,7 @@ def data(
             return
         folder = download.download(split, source)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib data: {error}") from error
+        raise SystemExit(f"singlib data: {told(error)}") from error
     print(tables.instruments(folder.name).to_markdown())
 
 
@@ -56,7 +64,7 @@ def run(
             return
         failed = batch.run_grid(size, cells, workers, scheduler, retries)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib run: {error}") from error
+        raise SystemExit(f"singlib run: {told(error)}") from error
     if failed:
         raise SystemExit(f"singlib run: {len(failed)} cells failed, the notebooks named above show how")
 
@@ -67,7 +75,7 @@ def status(profile: ProfileName = "quick") -> None:
     try:
         print(status_of.summary(profile_named(profile)))
     except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib status: {error}") from error
+        raise SystemExit(f"singlib status: {told(error)}") from error
 
 
 @app.command()
@@ -103,7 +111,7 @@ def generate(
             labels = generation.read_labels(notes, lambda label: model.check(label, outside))
         files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib generate: {error}") from error
+        raise SystemExit(f"singlib generate: {told(error)}") from error
     elsewhere = [str(label) for label in labels if model.trained(label) == "pitch"]
     if elsewhere:
         print(f"not trained at this velocity, only at others: {', '.join(elsewhere)}", file=sys.stderr)
@@ -124,8 +132,8 @@ def report(
             print(f"wrote {only} to figures/{profile}/")
             return
         print(f"wrote {batch.report(profile_named(profile))}")
-    except (ValueError, batch.NotebookError) as error:
-        raise SystemExit(f"singlib report: {error}") from error
+    except (OSError, ValueError, batch.NotebookError) as error:
+        raise SystemExit(f"singlib report: {told(error)}") from error
 
 
 @app.command()
@@ -139,7 +147,7 @@ def carry(
     try:
         names = cards.carry(profile_named(profile), [name for name in models.split(",") if name])
     except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib carry: {error}") from error
+        raise SystemExit(f"singlib carry: {told(error)}") from error
     print(f"data/{profile}/ holds the records of {len(names)} cells")
 
 
@@ -154,7 +162,7 @@ def again(
     try:
         found = second.again(folder, epochs)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib again: {error}") from error
+        raise SystemExit(f"singlib again: {told(error)}") from error
     worst = found.loc[(found.difference / found.allowed).idxmax()]
     if worst.difference > worst.allowed:
         where = f"{worst.spectrum} in epoch {worst.epoch} is {worst.difference:.1e} apart"

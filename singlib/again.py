@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from dataclasses import fields
@@ -13,6 +12,7 @@ import torch
 
 from . import nsynth
 from .carried import history_of
+from .files import read_json
 from .grid import Cell, Profile
 from .runs import RECIPE
 from .stages import STAGES, Trainer
@@ -54,7 +54,13 @@ def again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[st
     ValueError
         If the notes or the recipe are others than those of the record.
     """
-    facts = json.loads((folder / "cell.json").read_text())
+    try:
+        facts = read_json(folder / "cell.json")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{folder} holds no cell.json: name the folder of a recorded cell or a run") from error
+    for part in ("recipe", "cell", "sizes", "profile", "data_digest", "device", "platform"):
+        if part not in facts:
+            raise ValueError(f"{folder / 'cell.json'} is damaged (no {part})")
     cell = Cell(**facts["cell"])
     known = {field.name for field in fields(Profile)}
     sizes = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["sizes"].items() if key in known}
@@ -78,7 +84,8 @@ def again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[st
         losses = f"{row.spectrum} {row.now:.6g}, recorded {row.recorded:.6g}"
         log(f"epoch {row.epoch}  {losses} ({row.difference:.1e} apart)")
     found["allowed"] = CLOSE
-    ours = (facts["device"], facts["platform"]) == (device_name(where), platform.platform())
+    first = facts.get("legs", [facts])[0]  # the record's first epochs may be of another machine than its last
+    ours = (first["device"], first["platform"]) == (device_name(where), platform.platform())
     if (found.difference > CLOSE).any() and not ours:
         log(f"{DRAWS} times more, with gradients rounded in other ways")
         draws = []

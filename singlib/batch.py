@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,10 +17,12 @@ from pathlib import Path
 
 import dask
 from dask.distributed import Client, Nanny, Scheduler, SpecCluster, as_completed
+from dask.system import cpu_count
 from tqdm.auto import tqdm
 
 from . import nsynth, page
-from .files import locked, write_json
+from .execution import NotebookError, execute
+from .files import check_writable, locked, write_json
 from .grid import ROOT, Cell, Profile, cells
 from .runs import Run
 
@@ -33,23 +34,8 @@ _DASK = {
     "distributed.scheduler.allowed-failures": 10,  # workers that may die under a cell before it is given up
 }
 
-# Errors of a notebook that may not come again; any other would.
 REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
-_PASSING = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
-
-
-class NotebookError(Exception):
-    """A notebook stopped: its error, and where what it had done so far was kept.
-
-    Attributes
-    ----------
-    passing : bool
-        Whether it may go well when tried again: a dead kernel, memory that was short.
-    """
-
-    def __init__(self, message: str, passing: bool = False) -> None:
-        super().__init__(message)
-        self.passing = passing
+WORKERS_WITHIN = 10.0  # seconds, after which it is said that a scheduler has no workers
 
 
 def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str | None:
@@ -74,6 +60,7 @@ def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str |
         return f"{socket.gethostname()} does not see {root}, the folder of the runner: share it, or mount it there"
     os.environ["SINGLIB_ROOT"] = root
     failure = folder / ".failed" / f"{cell.name}.json"
+    message = ""
     waiting = f"{cell.name}: another worker runs its notebook, waiting"
     try:
         with locked(folder / ".locks" / f"{cell.name}.notebook", waiting):
@@ -81,15 +68,18 @@ def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str |
             parameters = asdict(cell) | {"profile": profile.name}
             for left in reversed(range(retries + 1)):
                 try:
-                    _execute(Path(root), "train", folder / cell.name / "train.ipynb", parameters)
+                    execute(Path(root), "train", folder / cell.name / "train.ipynb", parameters)
                     return None
                 except NotebookError as error:
                     message = str(error)
                     if not (error.passing and left):
                         break
+                except Exception as error:  # of the disk, of papermill, of Jupyter: no training was to blame
+                    message = f"{type(error).__name__}: {error}"
+                    break
             write_json(failure, {"error": message, "host": socket.gethostname(), "at": f"{datetime.now():%F %T}"})
-    except OSError as error:  # of the disk
-        message = f"{type(error).__name__}: {error}"
+    except OSError as error:  # of the disk: not even that could be written
+        return message or f"{type(error).__name__}: {error}"
     return message
 
 
@@ -150,6 +140,10 @@ def run_grid(
     with _client(scheduler, min(workers or default_workers(profile), len(todo))) as client:
         # run_cell is pure in Dask's sense only as long as the records stay: always run it.
         futures = {client.submit(run_cell, cell, profile, str(ROOT), retries, pure=False): cell.name for cell in todo}
+        try:  # after the cells are handed over: a cluster that grows with its work starts none before
+            client.wait_for_workers(1, timeout=WORKERS_WITHIN)
+        except TimeoutError:
+            print(f"{client.scheduler.address} has no workers yet; waiting until one comes", file=sys.stderr)
         bar = tqdm(as_completed(futures), total=len(todo), unit="cell", desc=profile.name, mininterval=5)
         for future in bar:
             name = futures[future]
@@ -164,7 +158,7 @@ def run_grid(
 
 def default_workers(profile: Profile) -> int:
     """Return how many cells this machine runs at a time: one a GPU, or as many as the cores allow."""
-    return len(_gpus()) or max(1, (os.cpu_count() or 1) // profile.threads)
+    return len(_gpus()) or max(1, cpu_count() // profile.threads)  # of those that this process may use
 
 
 def _gpus() -> list[str]:
@@ -223,48 +217,18 @@ def report(profile: Profile) -> Path:
     ------
     NotebookError
         If one stops, for example because the profile's notes are missing.
+    PermissionError
+        If nothing may be written there.
     ValueError
         If the page would be too large to send.
     """
     folder = ROOT / "figures" / profile.name
+    check_writable(folder)
+    check_writable(folder.parent / ".notebooks")
     notebooks = [folder / f"{name}.ipynb" for name in REPORT]
     for notebook in notebooks:
-        _execute(ROOT, notebook.stem, notebook, {"profile": profile.name})
+        execute(ROOT, notebook.stem, notebook, {"profile": profile.name})
     return page.write(notebooks, folder / "report.html")
-
-
-def _execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
-    """Execute a notebook of notebooks/ with papermill; `target` appears when it has ended well."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from traitlets.config import Config
-
-    # Written outside the run folder, which belongs to the training that the notebook starts.
-    partial = target.parent.parent / ".notebooks" / f"{target.parent.name}-{notebook}.ipynb"
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="singlib-") as sockets:
-        config = Config()
-        config.ConnectionFileMixin.transport = "ipc"  # no port that two kernels could race for
-        config.ConnectionFileMixin.ip = f"{sockets}/kernel"  # else all kernels of a folder share their sockets
-        try:
-            papermill.execute_notebook(
-                root / "notebooks" / f"{notebook}.ipynb",
-                partial,
-                parameters,
-                cwd=root,
-                progress_bar=False,
-                config=config,
-                shutdown_kernel="immediate",
-            )
-        except papermill.PapermillExecutionError as error:
-            message = f"{error.ename}: {error.evalue} (notebook: {partial})"
-            raise NotebookError(message, error.ename in _PASSING) from error
-        except DeadKernelError as error:
-            raise NotebookError(f"the kernel died: {error} (notebook: {partial})", True) from error
-        except RuntimeError as error:  # what jupyter_client makes of a kernel that did not start in time
-            raise NotebookError(f"the kernel did not start: {error} (notebook: {partial})", True) from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial.replace(target)
 
 
 def complete(run: Run) -> bool:

@@ -6,14 +6,15 @@ was changed since (size or time) makes the cache stale, and it is built again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from .files import locked, replacing, write_json
+from .files import locked, read_json, replacing, write_json
 from .sound import SAMPLES, decode
 
 SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
@@ -22,7 +23,7 @@ SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
 def read_sums(folder: Path) -> dict[str, str]:
     """Return the digests that a data folder was left with, by path within it; empty if it has none."""
     file = folder / SUMS
-    lines = file.read_text().splitlines() if file.is_file() else ()
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else ()
     return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
 
 
@@ -57,13 +58,32 @@ def decoded(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
     return np.load(store, mmap_mode="c"), digests
 
 
+def digests(folder: Path, files: list[Path]) -> list[str]:
+    """Return the SHA-256 of each file of `decoded`, also where nothing may be written and nothing was decoded."""
+    try:
+        return decoded(folder, files)[1]
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+    return [_sha256(file, file.stat().st_mtime_ns) for file in files]
+
+
+@lru_cache(maxsize=4096)
+def _sha256(file: Path, changed: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def _valid(store: Path, stamps: list[list]) -> list[str] | None:
-    """Return the digests if the cache was built from just these files."""
-    about = store.with_suffix(".json")
-    if not about.is_file() or not store.is_file():
+    """Return the digests if the cache was built from just these files, and is whole."""
+    try:
+        about = read_json(store.with_suffix(".json"))
+        whole = np.load(store, mmap_mode="r").shape == (len(stamps), SAMPLES)
+    except PermissionError:
+        raise
+    except Exception:  # damaged, in one of the many ways that NumPy tells it: it is built again
         return None
-    content = json.loads(about.read_text())
-    return content["digests"] if content["files"] == stamps else None
+    digests = about.get("digests")
+    return digests if whole and about.get("files") == stamps and len(digests or ()) == len(stamps) else None
 
 
 def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> list[str]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from . import carried
 from .answer import heard
 from .figures import FIGURES
-from .files import replacing
+from .files import replacing, write_text
 from .generation import load_model
 from .grid import Profile, cells, check_choice
 from .nsynth import SOURCES, select
@@ -96,16 +94,15 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     target = (folder or carried.folder(run.profile) / "models") / f"{run.cell.name}.safetensors"
     with replacing(target) as beside:
         save_file(halves, beside, metadata={"about": about})
-    with replacing(target.with_suffix(".md")) as beside:
-        beside.write_text(card(run))
+    write_text(target.with_suffix(".md"), card(run))
     return target
 
 
 def card(run: Run) -> str:
     """Return the card of a finished run's model, in Markdown: data, cell, losses, grade, limits, provenance."""
-    facts = json.loads((run.folder / "cell.json").read_text())
+    facts = run.facts()
     model = load_model(run.weights_file)
-    history, quality = pd.read_csv(run.history_file), pd.read_csv(run.folder / "quality.csv")
+    history, quality = run.frame("history"), run.frame("quality")
     last = history[history.stage == "fine-tuning"].groupby("spectrum", sort=False).loss.last()
     in_tune = quality.pitch_heard.dropna() >= HEARD
     cell, sizes = facts["cell"], facts["sizes"]

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from . import nsynth
-from .files import replacing
+from .files import read_json, replacing, write_json
 from .grid import ROOT, Cell, Profile, cells
 from .runs import Run, recipe
 
@@ -37,7 +36,7 @@ def cell_folder(profile: Profile, cell: str) -> Path:
 
 
 def fresh(profile: Profile) -> list[Cell]:
-    """List the cells whose carried records are of the recipe of now, and of the notes if these are here.
+    """List the cells whose carried marker is whole, of the recipe of now, and of the notes if these are here.
 
     Their grades may be of an older `singlib.runs.GRADING`: they come without the notes to grade again, and
     `singlib.records.Records.about` says which they are of.
@@ -46,18 +45,25 @@ def fresh(profile: Profile) -> list[Cell]:
 
 
 def _is_fresh(cell: Cell, profile: Profile) -> bool:
-    marker = cell_folder(profile, cell.name) / "done.json"
-    if not marker.is_file():
+    try:
+        found = read_json(cell_folder(profile, cell.name) / "done.json").get("recipe")
+    except (FileNotFoundError, ValueError):
         return False
-    found = json.loads(marker.read_text())
     here = nsynth.at_hand(profile.data)
-    digest = nsynth.digest(profile.data, cell.roles) if here else found["recipe"]["data_digest"]
-    return found["recipe"] == recipe(cell, profile, digest)
+    digest = nsynth.digest(profile.data, cell.roles) if here else (found or {}).get("data_digest")
+    return found == recipe(cell, profile, digest)
 
 
 def read(profile: Profile, name: str) -> pd.DataFrame:
-    """Return one of `FRAMES`: the rows of every carried cell, and a column ``cell``."""
-    return pd.read_parquet(folder(profile) / f"{name}.parquet")
+    """Return one of `FRAMES`: the rows of every carried cell, and a column ``cell``; ValueError if it is damaged."""
+    path = folder(profile) / f"{name}.parquet"
+    try:
+        found = pd.read_parquet(path)
+    except (ValueError, IsADirectoryError) as error:  # pyarrow's own are ValueErrors
+        raise ValueError(f"{path} is damaged ({error}); get it again, for example with git checkout") from error
+    if "cell" not in found:
+        raise ValueError(f"{path} is damaged (no column cell); get it again, for example with git checkout")
+    return found
 
 
 def history_of(place: Path) -> pd.DataFrame:
@@ -95,13 +101,19 @@ def carry(profile: Profile, heard: dict[str, list[nsynth.Label]], targets: dict[
     FileNotFoundError
         If the notes are missing: only they tell whether a run is fresh.
     """
+    nsynth.index(profile.data)
+    for marker in folder(profile).glob("cells/*/done.json"):
+        read_json(marker)  # a damaged one is told before anything is taken out
     runs = (Run(cell, profile) for cell in cells(profile))
     finished = {run.cell.name: run for run in runs if run.state() == "done"}
     kept = {cell.name for cell in fresh(profile)}
     names = [cell.name for cell in cells(profile) if cell.name in kept | finished.keys()]
     for name in FRAMES:
         parts = dict(list(read(profile, name).groupby("cell"))) if kept else {}
-        parts |= {cell: pd.read_csv(run.folder / f"{name}.csv").assign(cell=cell) for cell, run in finished.items()}
+        parts |= {cell: run.frame(name).assign(cell=cell) for cell, run in finished.items()}
+        lost = [cell for cell in names if cell not in parts]
+        if lost:
+            raise ValueError(f"{folder(profile) / name}.parquet is damaged: it has no rows of {', '.join(lost)}")
         with replacing(folder(profile) / f"{name}.parquet") as beside:
             pd.concat([parts[cell] for cell in names]).to_parquet(beside, index=False, compression="zstd")
     for place in (folder(profile) / "cells").glob("*"):
@@ -124,5 +136,7 @@ def _copy(run: Run, place: Path, heard: list[nsynth.Label]) -> None:
     for label in heard:
         (place / "generated").mkdir(exist_ok=True)
         shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
-    for name in ("cell.json", "done.json"):
-        shutil.copyfile(run.folder / name, place / name)
+    shutil.copyfile(run.folder / "cell.json", place / "cell.json")
+    marker = read_json(run.folder / "done.json")
+    marker.pop("files", None)  # of the run's folder, not of what is carried
+    write_json(place / "done.json", marker)

@@ -29,7 +29,7 @@ def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
     if at_hand(data) or listed is None:
         found = list(index(data))
     else:
-        with listed.open(newline="") as rows:
+        with listed.open(newline="", encoding="utf-8") as rows:
             found = [Label(row["role"], int(row["pitch"]), int(row["velocity"])) for row in csv.DictReader(rows)]
     chosen = [label for label in found if label.role in roles]
     if not chosen:

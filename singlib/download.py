@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from . import metadata, nsynth
 from .cache import SUMS, read_sums
-from .files import locked, remove_debris, replacing, write_json
+from .files import locked, remove_debris, replacing, write_json, write_text
 from .grid import ROOT, check_choice
 from .sound import decode
 from .stream import Stream, local
@@ -141,8 +141,7 @@ class _Fetch:
         write_json(self.folder / "examples.json", self.metadata)
         self.sums["examples.json"] = _digest(self.folder / "examples.json")
         names = sorted(self.sums, key=lambda name: (name != "examples.json", name))
-        with replacing(self.folder / SUMS) as beside:
-            beside.write_text("".join(f"{self.sums[name]}  {name}\n" for name in names))
+        write_text(self.folder / SUMS, "".join(f"{self.sums[name]}  {name}\n" for name in names))
         nsynth.index.cache_clear()
 
     @contextmanager

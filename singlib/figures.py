@@ -17,6 +17,7 @@ from pypdf import PdfWriter
 from . import choice, curves, spectrograms
 from .claims import CLAIMS
 from .curves import Curves
+from .files import check_writable
 from .grid import ROOT, Cell, Profile
 from .records import Records
 from .spectrograms import Note
@@ -71,6 +72,7 @@ def missing(number: int, records: Records) -> list[str]:
     return [cell.name for cell in records.grid if FIGURES[number].shows(cell) and cell.name not in done]
 
 
+@plt.style.context("default")  # whatever a matplotlibrc says
 def draw(number: int, records: Records) -> Figure:
     """Draw one figure of the paper.
 
@@ -121,6 +123,7 @@ def seen(number: int, records: Records) -> str:
     return (curves if isinstance(figure, Curves) else spectrograms).seen(figure, records)
 
 
+@plt.style.context("default")
 def save(number: int, records: Records) -> Path:
     """Draw a figure and save it as PNG, SVG and PDF under ``figures/<profile>/``; return the path of the PNG."""
     drawn = draw(number, records)
@@ -170,7 +173,8 @@ def book(records: Records) -> Path:
 
 
 def output_folder(profile: Profile) -> Path:
-    """Return ``figures/<profile>``, made if need be."""
+    """Return ``figures/<profile>``, made if need be; PermissionError names it if nothing may be written there."""
     folder = ROOT / "figures" / profile.name
+    check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,11 +13,19 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; rename it to `path` if the block ends well."""
+    """Give a path beside `path` to write to; rename it to `path` if the block ends well.
+
+    The file gets the mode of the umask, whoever writes it: safetensors makes its own 0600, which on a shared folder
+    nobody else could read.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
+        beside.touch()
+        mode = beside.stat().st_mode & 0o777
         yield beside
+        if beside.stat().st_mode & 0o777 != mode:
+            beside.chmod(mode)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(path)
@@ -24,17 +33,68 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, whatever the locale's encoding, atomically."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a dictionary as readable JSON, atomically."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read a dictionary from JSON.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is there and holds none; the message names it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged (no JSON object)")
+    return found
+
+
+def fingerprint(path: Path) -> str | int:
+    """Return what shows that a file is another: a digest of its text; of sounds and weights the size, at no cost."""
+    if path.suffix in (".json", ".csv"):
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    return path.stat().st_size
+
+
+def check_unchanged(folder: Path, files: dict[str, str | int | None]) -> None:
+    """Raise a ValueError that names a file of a folder that is gone, or of another `fingerprint` (None: any)."""
+    for name, was in files.items():
+        try:
+            now = fingerprint(folder / name)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise ValueError(f"{folder / name} is gone, but was there when the run finished") from error
+        if now != (now if was is None else was) or not now:
+            raise ValueError(f"{folder / name} is damaged: not what it was when the run finished")
+
+
+def check_writable(folder: Path) -> None:
+    """Raise a PermissionError that names a folder, or the one it would be made in, if nothing may be written there."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"no right to write to {there}")
 
 
 @contextmanager
 def locked(lock: Path, waiting: str) -> Iterator[None]:
     """Hold a lock file for this process; say `waiting` and wait while another one holds it."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    with lock.open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,17 +105,17 @@ def locked(lock: Path, waiting: str) -> Iterator[None]:
 
 def held(lock: Path) -> bool:
     """Say whether another process holds a lock file now."""
-    if not lock.is_file():
-        return False
-    with lock.open("r") as file:
-        try:
+    try:
+        with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
     return False
 
 
 def remove_debris(folder: Path) -> None:
     """Delete what killed processes were writing under a folder."""
     for debris in folder.rglob(".*.part*"):
-        debris.unlink()
+        debris.unlink(missing_ok=True)

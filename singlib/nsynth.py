@@ -228,7 +228,8 @@ def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
 
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
-    return _digest(select(data, roles), dict(zip(index(data), _decoded(data)[1], strict=True)))
+    every = cache.digests(ROOT / "data" / data, list(index(data).values()))
+    return _digest(select(data, roles), dict(zip(index(data), every, strict=True)))
 
 
 def _decoded(data: str) -> tuple[np.ndarray, list[str]]:

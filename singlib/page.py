@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from string import Template
 
-from .files import replacing
+from .files import write_text
 
 LIMIT = 30_000_000  # bytes that a page may have, to be sent by mail
 
@@ -91,6 +91,5 @@ def write(notebooks: list[Path], page: Path) -> Path:
     text = _PAGE.substitute(title=title.get_text() if title else "", contents="".join(contents), main=str(main))
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{page} would have {len(text.encode()) / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}")
-    with replacing(page) as beside:
-        beside.write_text(text, encoding="utf-8")
+    write_text(page, text)
     return page

@@ -9,7 +9,6 @@ replaced as a whole after each, so a crash leaves all that was said before.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ import soundfile
 
 from . import choice, nsynth
 from .controls import same_power, stationary_noise
-from .files import locked, replacing
+from .files import locked, read_json, replacing
 from .grid import ROOT, check_choice
 from .nsynth import Label, read_waveform
 from .quality import GRADES, SCORES
@@ -186,8 +185,10 @@ def load(records: Records) -> pd.DataFrame:
 
 
 def _signature(records: Records, cell: str) -> str | None:
-    marker = records.folder(cell) / "done.json"
-    return json.loads(marker.read_text())["signature"] if marker.exists() else None
+    try:
+        return read_json(records.folder(cell) / "done.json").get("signature")
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def agreement(records: Records) -> pd.DataFrame:

@@ -6,13 +6,13 @@ come with the project (`singlib.carried`).
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from . import carried, nsynth
+from .files import read_json
 from .grid import ROOT, Cell, Profile, cells, profile_named
 from .runs import Run
 
@@ -81,30 +81,53 @@ def load(profile: str) -> Records:
     Returns
     -------
     Records
-        Unfinished and stale cells are only named, in `Records.missing`. A run of this machine goes before the
-        records that come with the project; without the profile's notes only these are read.
+        Unfinished, stale and damaged cells are only named, in `Records.missing`. A run of this machine goes before the
+        records that come with the project.
 
     Raises
     ------
     FileNotFoundError
-        If there are neither the profile's notes nor records of it that come with the project.
+        If there are neither the profile's notes nor records of it.
+    ValueError
+        If the profile's notes, or the tables of all carried cells, are damaged.
     """
     chosen = profile_named(profile)
     kept = {cell.name for cell in carried.fresh(chosen)}
-    own = [] if kept and not nsynth.at_hand(chosen.data) else [Run(cell, chosen) for cell in cells(chosen)]
-    own = {run.cell.name: run for run in own if run.state() == "done"}
+    own = {run.cell.name: run for run in (Run(cell, chosen) for cell in cells(chosen)) if run.state() == "done"}
+    if not kept and not own:
+        nsynth.index(chosen.data)
     kept -= own.keys()
-    about = {cell.name: describe(cell) for cell in cells(chosen) if cell.name in own.keys() | kept}
     found = Records(chosen, pd.DataFrame(), pd.DataFrame(), [], carried=frozenset(kept))
-    facts = []
-    for cell in (cell for cell in cells(chosen) if cell.name in about):
-        noted = json.loads((found.folder(cell.name) / "cell.json").read_text())
-        marker = json.loads((found.folder(cell.name) / "done.json").read_text())
-        grading = {"grading": marker["grading"]}
-        facts.append(about[cell.name] | _cost(noted) | noted.get("activations", {}) | grading)
-    frames = {name: _joined(name, chosen, own, kept, about) for name in carried.FRAMES}
-    missing = [cell.name for cell in cells(chosen) if cell.name not in about]
-    return replace(found, **frames, missing=missing, about=pd.DataFrame(facts))
+    tables = {name: dict(list(carried.read(chosen, name).groupby("cell"))) for name in carried.FRAMES if kept}
+    facts, parts, missing = [], {name: [] for name in carried.FRAMES}, []
+    for cell in cells(chosen):
+        try:
+            if cell.name not in own.keys() | kept:
+                raise KeyError(cell.name)
+            row = describe(cell) | _facts(found.folder(cell.name))
+            run = own.get(cell.name)
+            rows = [run.frame(name) if run else tables[name][cell.name] for name in carried.FRAMES]
+        except (FileNotFoundError, ValueError, KeyError):
+            missing.append(cell.name)
+            continue
+        facts.append(row)
+        for name, part in zip(carried.FRAMES, rows, strict=True):
+            parts[name].append(part.assign(cell=cell.name))
+    described = pd.DataFrame([describe(cell) for cell in cells(chosen)])
+    frames = {
+        name: pd.concat(part).merge(described, on="cell", how="left") if part else pd.DataFrame()
+        for name, part in parts.items()
+    }
+    return replace(found, **frames, missing=missing, about=pd.DataFrame(facts), carried=frozenset(kept - set(missing)))
+
+
+def _facts(folder: Path) -> dict:
+    """Return what `Records.about` has of a finished cell; ValueError names its ``cell.json`` if that is damaged."""
+    noted, marker = (read_json(folder / name) for name in ("cell.json", "done.json"))
+    try:
+        return _cost(noted) | noted.get("activations", {}) | {"grading": marker["grading"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / 'cell.json'} is damaged (no {error})") from error
 
 
 def _cost(noted: dict) -> dict:
@@ -114,15 +137,3 @@ def _cost(noted: dict) -> dict:
     machine = [noted["platform"]] if noted.get("device_type") == "cpu" else []  # "cpu" is any
     device = ", ".join([noted["device"], *machine]) + ", CPU time" * by_cpu
     return {"device": device} | {f"seconds_{stage}": value for stage, value in seconds.items()}
-
-
-def _joined(name: str, profile: Profile, own: dict[str, Run], kept: set[str], about: dict[str, dict]) -> pd.DataFrame:
-    """Return the rows of all finished cells, in the order of the grid, with the columns of `describe`."""
-    parts = {cell: pd.read_csv(run.folder / f"{name}.csv").assign(cell=cell) for cell, run in own.items()}
-    if kept:
-        parts |= {cell: rows for cell, rows in carried.read(profile, name).groupby("cell") if cell in kept}
-    if not parts:
-        return pd.DataFrame()
-    described = pd.DataFrame(list(about.values()))
-    rows = pd.concat([parts[cell] for cell in about])
-    return rows.merge(described, on="cell", how="left")

@@ -6,7 +6,7 @@
 - ``history.csv``: tidy, one row for each stage, epoch and spectrum;
 - ``sing.safetensors``: weights of the trained generator;
 - ``generated/<role>-<pitch>-<velocity>.flac`` and ``quality.csv``: what it sounds like;
-- ``cell.json``: provenance; ``done.json``: the marker that everything above is whole;
+- ``cell.json``: provenance; ``done.json``: the marker that everything above is whole, and what it was then;
 - ``train.ipynb``: the executed notebook.
 
 Every file is written beside its place and renamed, so that a kill leaves the old one or the new one.
@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from . import nsynth
-from .files import locked, remove_debris, replacing, write_json
+from .files import check_unchanged, fingerprint, locked, read_json, remove_debris, replacing, write_json
 from .grid import ROOT, Cell, Profile
 
 # Raise this when a change makes the same cell end with other numbers: records of an older recipe are
@@ -38,6 +38,13 @@ RECIPE = 1
 # Raise this when measures or grades of the same notes change (quality.py, measures.py): finished runs are then
 # "ungraded" and graded again from the notes they generated, without training.
 GRADING = 3
+
+# What a finished run has beside its generated notes; and the columns of its tables that readers count on.
+RECORDS = ("cell.json", "history.csv", "quality.csv", "sing.safetensors")
+COLUMNS = {
+    "history": {"stage", "epoch", "updates", "spectrum", "role", "loss"},
+    "quality": {"role", "pitch", "velocity", "grade"},
+}
 
 # Of a profile, what decides over the numbers of one cell.
 _SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")
@@ -69,16 +76,19 @@ class Run:
     signature : str
         SHA-256 of `recipe`; what is on disk with another signature is stale.
 
+    Without the profile's notes there is nothing to compare them with: records on disk are taken to be of them.
+
     Raises
     ------
     FileNotFoundError, ValueError
-        If the profile's data are missing or damaged.
+        If the profile's data are damaged.
     """
 
     def __init__(self, cell: Cell, profile: Profile) -> None:
         self.cell, self.profile = cell, profile.sized(cell)
         self.folder = ROOT / "runs" / profile.name / cell.name
-        self.recipe = recipe(cell, profile, nsynth.digest(profile.data, cell.roles))
+        here = nsynth.at_hand(profile.data)
+        self.recipe = recipe(cell, profile, nsynth.digest(profile.data, cell.roles) if here else self._digest_on_disk())
         self.signature = hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
 
     def __repr__(self) -> str:
@@ -107,28 +117,54 @@ class Run:
         """Return how far the run is.
 
         "done", "ungraded" (trained, but graded by an older `GRADING`), "begun", "missing", "stale" (of other
-        parameters, data or recipe) or "damaged".
+        parameters, data or recipe) or "damaged" (see `damage`).
         """
         try:
-            found = self._marker() or self._checkpoint_about()
+            return self._state()
         except ValueError:
             return "damaged"
+
+    def damage(self) -> str:
+        """Say which file is damaged or gone, and how; nothing if none is."""
+        try:
+            self._state()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def _state(self) -> str:
+        found = self._on_disk()
         if found is None:
+            for name in RECORDS:
+                if (self.folder / name).exists():
+                    raise ValueError(f"{self.folder / 'done.json'} is gone, but {name} is there")
             return "missing"
         if found["signature"] != self.signature:
             return "stale"
-        if not self._marker():
+        if "stage" in found:  # a checkpoint's
             return "begun"
-        return "done" if found.get("grading") == GRADING else "ungraded"
+        graded = found.get("grading") == GRADING
+        self._check_whole(found, graded)
+        return "done" if graded else "ungraded"
 
-    def check(self) -> None:
-        """Raise a ValueError that names a damaged file, if there is one."""
-        self._marker()
-        self._checkpoint_about()
+    def facts(self) -> dict:
+        """Return cell.json; FileNotFoundError or ValueError names it if it is gone or damaged."""
+        return read_json(self.folder / "cell.json")
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """Return "history" or "quality"; FileNotFoundError or ValueError names the file if it is gone or damaged."""
+        path = self.folder / f"{name}.csv"
+        try:
+            found = pd.read_csv(path)
+        except (ValueError, IsADirectoryError, NotADirectoryError) as error:  # pandas' own are ValueErrors
+            raise ValueError(f"{path} is damaged ({error})") from error
+        if not len(found) or COLUMNS[name] - set(found):
+            raise ValueError(f"{path} is damaged (it should have rows of {', '.join(sorted(COLUMNS[name]))})")
+        return found
 
     def stale_because(self) -> str:
         """Return what differs between the records on disk and this run; ValueError names a damaged file."""
-        found = self._marker() or self._checkpoint_about() or {}
+        found = self._on_disk() or {}
         old, new = _flat(found.get("recipe", {})), _flat(self.recipe)
         changes = {key: (old.get(key), new.get(key)) for key in old | new if old.get(key) != new.get(key)}
         if changes.pop("data_digest", None):
@@ -146,8 +182,9 @@ class Run:
         return self.folder.parent / ".failed" / f"{self.cell.name}.json"
 
     def progress(self) -> dict | None:
-        """Return stage, epoch and seconds (by stage) of the last whole epoch of a begun run."""
-        return self._checkpoint_about()
+        """Return stage, epoch and seconds (by stage) of the last whole epoch of a begun run; None if there is none."""
+        found = self._read_checkpoint(lambda file: {})
+        return found and found[1]
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -156,17 +193,17 @@ class Run:
             remove_debris(self.folder)
             yield
 
-    def set_aside_if_stale(self) -> Path | None:
-        """Move records that are not of this recipe to ``runs/<profile>/.stale``; nothing is deleted."""
-        found = self._marker() or self._checkpoint_about()
-        if found is None or found["signature"] == self.signature:
-            return None
-        aside = self.folder.parent / ".stale" / f"{self.cell.name}-{found['signature'][:8]}"
+    def set_aside(self) -> Path:
+        """Move the folder to ``runs/<profile>/.stale`` and return where it is then; nothing is deleted."""
+        kind = "damaged"
+        with suppress(ValueError):
+            kind = (self._on_disk() or {"signature": kind})["signature"][:8]
+        aside = first = self.folder.parent / ".stale" / f"{self.cell.name}-{kind}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         number = 1
         while aside.exists():
             number += 1
-            aside = aside.with_name(f"{self.cell.name}-{found['signature'][:8]}-{number}")
+            aside = first.with_name(f"{first.name}-{number}")
         return self.folder.rename(aside)
 
     def save_checkpoint(self, tensors: dict[str, np.ndarray], about: dict) -> None:
@@ -176,12 +213,9 @@ class Run:
             save_file(tensors, beside, metadata={"about": json.dumps(about)})
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], dict] | None:
-        """Return what `save_checkpoint` kept, or None."""
-        about = self._checkpoint_about()
-        if about is None or about["signature"] != self.signature:
-            return None
-        with safe_open(self._checkpoint, "numpy") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118 (no mapping)
+        """Return what `save_checkpoint` kept of this recipe, or None; ValueError names a damaged file."""
+        found = self._read_checkpoint(lambda file: {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+        return found if found and found[1]["signature"] == self.signature else None
 
     def write_history(self, rows: list[dict]) -> None:
         """Write history.csv: stage, epoch, updates, spectrum, role (train or side), loss."""
@@ -201,29 +235,62 @@ class Run:
 
     def mark(self) -> None:
         """Write the marker that all is whole and graded."""
-        write_json(self.folder / "done.json", {"signature": self.signature, "grading": GRADING, "recipe": self.recipe})
+        names = [*RECORDS, *(f"generated/{file.name}" for file in sorted((self.folder / "generated").glob("*")))]
+        files = {name: fingerprint(self.folder / name) for name in names if (self.folder / name).exists()}
+        marker = {"signature": self.signature, "grading": GRADING, "recipe": self.recipe, "files": files}
+        write_json(self.folder / "done.json", marker)
 
     @property
     def _checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
-    def _marker(self) -> dict | None:
-        marker = self.folder / "done.json"
-        if not marker.exists():
-            return None
-        try:
-            return json.loads(marker.read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{marker} is damaged ({error}); delete {self.folder} to train the cell again") from error
+    def _on_disk(self) -> dict | None:
+        """Return the marker, or what the checkpoint says of itself; None if there is neither."""
+        # A run that finishes between the first two looks has its marker at the third.
+        return self._marker() or self.progress() or self._marker()
 
-    def _checkpoint_about(self) -> dict | None:
-        if not self._checkpoint.exists():
-            return None
+    def _digest_on_disk(self) -> str:
+        with suppress(ValueError):
+            return (self._on_disk() or {"recipe": {}})["recipe"].get("data_digest", "")
+        return ""
+
+    def _check_whole(self, marker: dict, graded: bool) -> None:
+        """Raise a ValueError that names a file that is not what it was when the marker was written, or is gone."""
+        files = marker.get("files")
+        if files is None:  # of a singlib that did not note them
+            heard = (self.folder / "generated").glob("*.flac")
+            files = dict.fromkeys([*RECORDS, next((f"generated/{file.name}" for file in heard), "generated")])
+        check_unchanged(self.folder, {name: was for name, was in files.items() if graded or name != "quality.csv"})
+        if "files" not in marker:
+            self.facts(), self.frame("history"), graded and self.frame("quality")
+
+    def _marker(self) -> dict | None:
+        path = self.folder / "done.json"
         try:
+            return _signed(read_json(path), path)
+        except FileNotFoundError:
+            return None
+
+    def _read_checkpoint(self, tensors: Callable) -> tuple[dict[str, np.ndarray], dict] | None:
+        try:
+            with self._checkpoint.open("rb"):  # safetensors calls a file missing that may not be read
+                pass
             with safe_open(self._checkpoint, "numpy") as file:
-                return json.loads(file.metadata()["about"])
-        except SafetensorError as error:
-            raise ValueError(f"{self._checkpoint} is damaged ({error}); delete it to start the cell again") from error
+                about = _signed(json.loads((file.metadata() or {})["about"]), self._checkpoint)
+                return tensors(file), about | {"stage": about["stage"]}
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, ValueError, KeyError, IsADirectoryError, NotADirectoryError) as error:
+            raise ValueError(f"{self._checkpoint} is damaged ({error})") from error
+
+
+def _signed(found: dict, path: Path) -> dict:
+    """Return what a marker or checkpoint says, if it says which run it is of; ValueError names the file."""
+    try:
+        _flat(found["recipe"]), "" + found["signature"], found.get("files", {}).items()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged (it does not say which run it is of)") from error
+    return found
 
 
 def _flat(recipe: dict) -> dict:

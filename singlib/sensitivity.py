@@ -16,6 +16,7 @@ from IPython.display import Markdown
 
 from . import claims
 from .figures import MARKS, output_folder
+from .files import write_text
 from .grid import PAPER_LOSSES, PROFILES, ROOT, Cell
 from .quality import SCORES, THRESHOLDS, grade_of
 from .records import Records, describe
@@ -95,7 +96,7 @@ def save() -> str:
         f"{table(checked).reset_index().to_markdown(index=False)}\n"
     )
     checked.to_csv(path.with_suffix(".csv"), index=False)
-    path.with_suffix(".md").write_text(text)
+    write_text(path.with_suffix(".md"), text)
     return text
 
 

@@ -5,19 +5,23 @@ Reads what the cells leave on disk, so that it can be asked from anywhere, while
 
 from __future__ import annotations
 
-import json
+import heapq
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 from IPython.display import Markdown, display
 
-from .files import held
+from . import carried
+from .files import held, read_json
 from .grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
 from .records import describe
 from .runs import Run
 
-STATES = ("done", "running", "failed", "stale", "ungraded", "begun", "damaged", "missing")
+# "recorded": not run here, but its records come with the project (`singlib.carried`); the others are a run's.
+STATES = ("done", "running", "failed", "stale", "ungraded", "begun", "damaged", "recorded", "missing")
 STARTING = 10.0  # seconds of a cell that are no training: its kernel starts, imports, draws
 
 
@@ -28,10 +32,14 @@ def cell_states(profile: Profile) -> pd.DataFrame:
     -------
     DataFrame
         Columns of `singlib.records.describe`, ``state`` (of `STATES`), ``detail`` (epoch and estimated end
-        of those that run, the error of those that failed, what changed of the stale) and ``seconds``.
+        of those that run, the error of those that failed, what changed of the stale, the damaged file) and
+        ``seconds``. Without the profile's notes, records on disk are taken to be of them.
     """
+    carried_here = {cell.name for cell in carried.fresh(profile)}
     unknown = {"detail": "", "seconds": float("nan")}
-    frame = pd.DataFrame([describe(cell) | unknown | _state(Run(cell, profile)) for cell in cells(profile)])
+    frame = pd.DataFrame(
+        [describe(cell) | unknown | _state(Run(cell, profile), carried_here) for cell in cells(profile)]
+    )
     # What is not done yet takes as long as its like did.
     for like in (["instruments", "training_loss"], ["instruments"], []):
         known = frame.groupby(like).seconds.transform("mean") if like else frame.seconds.mean()
@@ -39,31 +47,53 @@ def cell_states(profile: Profile) -> pd.DataFrame:
     return frame
 
 
-def _state(run: Run) -> dict:
+def _state(run: Run, recorded: set[str]) -> dict:
     state = run.state()
     if held(run.lock):
         return {"state": "running", "detail": _pace(run)}
     if state == "done":
-        about = json.loads((run.folder / "cell.json").read_text())
-        return {"state": "done", "seconds": sum(about["seconds"].values()) + STARTING}
-    if run.failure_file.is_file():
-        failure = json.loads(run.failure_file.read_text())
-        return {"state": "failed", "detail": f"{failure['error']} ({failure['host']}, {failure['at']})"}
+        return {"state": state, "seconds": _seconds(run.folder)}
+    failed = _failure(run.failure_file)
+    if failed:
+        return {"state": "failed", "detail": failed}
     if state == "stale":
-        return {"state": "stale", "detail": run.stale_because()}
+        return {"state": state, "detail": run.stale_because()}
+    if state == "damaged":
+        return {"state": state, "detail": run.damage()}
     if state == "ungraded":
         return {"state": state, "seconds": STARTING}  # trained: its notes are graded again
+    if state == "missing" and run.cell.name in recorded:
+        return {"state": "recorded", "seconds": _seconds(carried.cell_folder(run.profile, run.cell.name))}
     return {"state": state}
+
+
+def _seconds(folder: Path) -> float:
+    """Return how long the cell took whose cell.json is in a folder; not a number if it does not say so."""
+    try:
+        return sum(read_json(folder / "cell.json")["seconds"].values()) + STARTING
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return float("nan")
+
+
+def _failure(file: Path) -> str:
+    """Return why the last attempt failed; nothing if it did not."""
+    try:
+        failure = read_json(file)
+        return f"{failure['error']} ({failure['host']}, {failure['at']})"
+    except FileNotFoundError:
+        return ""
+    except (ValueError, KeyError):
+        return f"why is not to be read: {file} is damaged"
 
 
 def _pace(run: Run) -> str:
     """Return the epoch a running cell is at, and when it will end at its pace."""
     try:
         about = run.progress()
-    except (ValueError, FileNotFoundError):  # replaced or finished just now
+    except ValueError:
         about = None
     if not about or about["signature"] != run.signature:
-        return "starting"
+        return "starting"  # or finishing
     stages = dict(zip(("autoencoder", "lstm", "fine-tuning"), run.profile.epochs, strict=True))
     names = list(stages)
     before = names.index(about["stage"])
@@ -111,9 +141,18 @@ def plan(profile: Profile, names: list[str], workers: int) -> str:
     todo = states[~states.state.isin(["done", "running"])]
     if todo.empty:
         return "\n".join([*lines, "nothing would run"])
-    seconds = todo.seconds.sum() / workers
-    estimate = "no time is recorded yet" if todo.seconds.isna().any() else f"about {timedelta(seconds=round(seconds))}"
+    workers = min(workers, len(todo))
+    known = not todo.seconds.isna().any()
+    estimate = f"about {timedelta(seconds=round(_span(todo.seconds, workers)))}" if known else "no time is recorded yet"
     return "\n".join([*lines, f"{len(todo)} cells would run, {workers} at a time: {estimate}"])
+
+
+def _span(seconds: Iterable[float], workers: int) -> float:
+    """Return when the last of some cells ends, the longest first, each on the worker that is free first."""
+    free = [0.0] * workers
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
 
 
 def watch(profile: Profile, every: float = 5.0) -> None:

@@ -7,6 +7,7 @@ from IPython.display import Markdown, display
 
 from . import choice, nsynth, ratings
 from .figures import STAMP, output_folder
+from .files import write_text
 from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, PROFILES, Cell, cells
 from .quality import SCORES, model_grade
 from .records import Records
@@ -274,7 +275,7 @@ def save(number: int, records: Records) -> str:
         text += f"\n*{records.profile.name}: {STAMP}*\n"
     path = output_folder(records.profile) / f"table{number}"
     frame.to_csv(path.with_suffix(".csv"))
-    path.with_suffix(".md").write_text(text)
+    write_text(path.with_suffix(".md"), text)
     return text
 
 

@@ -55,7 +55,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     """Train one model of the grid through its three stages and write its records.
 
     A finished run of the same recipe is returned as it is (graded again if grades have changed since); a
-    begun one goes on after its last whole epoch; records of another recipe are set aside first.
+    begun one goes on after its last whole epoch; records that are damaged or of another recipe are set aside first.
 
     Parameters
     ----------
@@ -83,9 +83,10 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     run = Run(cell, profile)
     profile = run.profile  # as it is for this cell
     with run.owned():
-        run.check()
-        if run.state() == "stale":
-            log(f"{cell.name}: {run.stale_because()} changed; old records moved to {run.set_aside_if_stale()}")
+        state = run.state()
+        if state in ("stale", "damaged"):
+            why = f"{run.stale_because()} changed" if state == "stale" else run.damage()
+            log(f"{cell.name}: {why}; old records moved to {run.set_aside()}, training it again")
         if run.state() == "done":
             log(f"{cell.name} is done already")
             return run
@@ -100,14 +101,14 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
         make_repeatable(profile.threads, where)
         trainer = Trainer(cell, profile, notes, where)
         log(f"{cell.name}: {len(notes)} notes of data/{profile.data}, on {where}")
-        history, clocks = _train(trainer, run, log)
+        history, clocks, legs = _train(trainer, run, log)
         run.write_history(history)
         model = Model(trainer.sing, _about(run, notes))
         run.save_weights(_arrays(trainer.sing.state_dict()), model.about)
         _generate(model, run, notes)
         _grade(run, notes)
         facts = _provenance(profile, where, clocks, history) | {"activations": trainer.activations()}
-        run.finish(run.recipe | facts)
+        run.finish(run.recipe | facts | {"legs": legs})
     return run
 
 
@@ -120,11 +121,18 @@ def make_repeatable(threads: int, device: torch.device) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False
 
 
-def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list[dict], dict[str, dict[str, float]]]:
-    """Run the stages from where the checkpoint left off; return history and, by clock, the seconds of each stage."""
+def _train(
+    trainer: Trainer, run: Run, log: Callable[[str], None]
+) -> tuple[list[dict], dict[str, dict[str, float]], list[dict]]:
+    """Run the stages from where the checkpoint left off; return history, the seconds of each stage by clock, and legs.
+
+    A leg is what one kind of machine did (`_machine`), with the stage and epoch that it began at.
+    """
     history: list[dict] = []
     clocks = {name: dict.fromkeys(STAGES, 0.0) for name in CLOCKS}
     first_stage, first_epoch, kept = 0, 0, {}
+    here = _machine(trainer.device)
+    legs = [here | {"stage": STAGES[0], "epoch": 0}]
     checkpoint = run.load_checkpoint()
     if checkpoint:
         tensors, about = checkpoint
@@ -132,6 +140,12 @@ def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list
         clocks = {name: about[name] for name in CLOCKS if name in about}
         first_stage, first_epoch = STAGES.index(about["stage"]), about["epoch"] + 1
         log(f"going on after {about['stage']} epoch {about['epoch']}")
+        legs = about.get("legs", [dict.fromkeys(here, "unknown") | {"stage": STAGES[0], "epoch": 0}])
+        last = {key: legs[-1][key] for key in here}
+        if last != here:
+            changes = ", ".join(f"{key} ({last[key]} -> {here[key]})" for key in here if last[key] != here[key])
+            log(f"on another machine than before: {changes}; the record will say both")
+            legs = [*legs, here | {"stage": about["stage"], "epoch": first_epoch}]
         kept = {key: torch.from_numpy(value) for key, value in tensors.items()}
         weights = {key: value for key, value in kept.items() if not key.startswith("optimiser.")}
         trainer.modules().load_state_dict(weights)
@@ -153,9 +167,11 @@ def _train(trainer: Trainer, run: Run, log: Callable[[str], None]) -> tuple[list
             for name, seconds in clocks.items():
                 seconds[stage] += CLOCKS[name]() - begun[name]
             state = trainer.modules().state_dict() | _optimiser_tensors(optimiser)
-            run.save_checkpoint(_arrays(state), {"stage": stage, "epoch": epoch, "history": history} | clocks)
+            run.save_checkpoint(
+                _arrays(state), {"stage": stage, "epoch": epoch, "history": history, "legs": legs} | clocks
+            )
             log(_progress(trainer.profile, stage, epoch, means, clocks["seconds"][stage] / (epoch + 1)))
-    return history, clocks
+    return history, clocks, legs
 
 
 def _rows(cell: Cell, stage: str, epoch: int, updates: int, means: dict[str, float]) -> list[dict]:
@@ -232,6 +248,11 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.processor() or 'cpu'}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    """Return what the last bits of the numbers depend on."""
+    return {"device": device_name(device), "platform": platform.platform(), "torch": torch.__version__}
 
 
 def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict], history: list[dict]) -> dict:

@@ -9,6 +9,7 @@ from IPython.display import Markdown, display
 from . import claims
 from . import records as records_of
 from .figures import MARKS, STAMP, output_folder
+from .files import write_text
 from .records import Records
 
 
@@ -71,7 +72,7 @@ def save(records: Records) -> pd.DataFrame:
     if not records.profile.evidence:
         text += f"\n*{records.profile.name}: {STAMP}*\n"
     checked.to_csv(path.with_suffix(".csv"), index=False)
-    path.with_suffix(".md").write_text(text)
+    write_text(path.with_suffix(".md"), text)
     return checked
 
 

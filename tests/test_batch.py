@@ -54,20 +54,20 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_records(smoke_roo
 
 
 def test_a_failing_cell_is_told_and_spares_the_others(tmp_path):
-    """A damaged checkpoint stands for any error in a notebook."""
+    """A file where the folder of generated notes should be stands for any error in a notebook."""
     runs = make_root(tmp_path / "root") / "runs" / "smoke"
     (runs / "keys-ELU-CQT-flow-0").mkdir(parents=True)
-    (runs / "keys-ELU-CQT-flow-0" / "checkpoint.safetensors").write_bytes(b"no checkpoint")
+    (runs / "keys-ELU-CQT-flow-0" / "generated").write_bytes(b"no folder")
     command = ("run", "--profile", "smoke", "--cells", "keys-ELU-*")
     process = run_singlib(*command, root=tmp_path / "root", stderr=-1, text=True)
     _, printed = process.communicate()
     assert process.returncode == 1 and "1 cells failed" in printed
-    assert re.search("keys-ELU-CQT-flow-0 failed: ValueError: .*checkpoint.safetensors is damaged", printed)
+    assert re.search("keys-ELU-CQT-flow-0 failed: FileExistsError: .*generated", printed)
     assert (runs / "keys-ELU-STFT-flow-0" / "done.json").exists()
     assert (runs / ".notebooks" / "keys-ELU-CQT-flow-0-train.ipynb").exists(), "the notebook that shows how is kept"
     told = run_singlib("status", "--profile", "smoke", root=tmp_path / "root", stdout=-1, text=True).communicate()[0]
     assert "smoke: 1 done, 1 failed, 4 missing" in told
-    assert re.search("- keys-ELU-CQT-flow-0 failed: ValueError: .*checkpoint.safetensors is damaged", told)
+    assert re.search("- keys-ELU-CQT-flow-0 failed: FileExistsError: .*generated", told)
 
 
 @pytest.mark.parametrize(

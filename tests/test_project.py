@@ -98,7 +98,7 @@ GROUPS = (
         "cards",
         "status",
     ),
-    ("batch", "__main__"),
+    ("execution", "batch", "__main__"),
 )
 
 

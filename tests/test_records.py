@@ -60,7 +60,7 @@ def test_records_of_another_recipe_are_stale_and_set_aside(run, monkeypatch, wha
     other = CHANGES[what](monkeypatch)
     other.folder = run.folder
     assert other.state() == "stale" and other.stale_because() == what and other.load_checkpoint() is None
-    aside = other.set_aside_if_stale()
+    aside = other.set_aside()
     assert aside.is_dir() and other.state() == "missing"
     run.folder = aside
     assert run.state() == ("done" if finished else "begun"), "what was computed is still there"
@@ -70,7 +70,7 @@ def test_set_aside_twice_keeps_both(run, monkeypatch):
     for _ in range(2):
         checkpoint(run)
         other = CHANGES["channels (16 -> 17)"](monkeypatch)
-        assert other.set_aside_if_stale()
+        assert other.set_aside()
     assert len(list((run.folder.parent / ".stale").iterdir())) == 2
 
 
@@ -79,18 +79,22 @@ def test_what_does_not_shape_a_cell_does_not_make_it_stale(run):
     assert other.signature == run.signature
 
 
-def test_a_damaged_file_is_named(run):
+def test_a_damaged_file_is_named_and_set_aside(run):
+    """Of a checkpoint and of a marker; what was there is kept, and the cell is trained again."""
+    small, said = replace(SMOKE, epochs=(1, 1, 1)), []
+    run = Run(run.cell, small)
     checkpoint(run)
     file = run.folder / "checkpoint.safetensors"
     file.write_bytes(file.read_bytes()[:20])
-    assert run.state() == "damaged"
-    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged.*delete it"):
-        train_cell(run.cell, SMOKE)
-    run.finish({})
+    assert run.state() == "damaged" and f"{file} is damaged" in run.damage()
+    assert train_cell(run.cell, small, log=said.append).state() == "done"
+    assert "checkpoint.safetensors is damaged" in said[0] and "training it again" in said[0]
+    assert (run.folder.parent / ".stale" / "brass1-ReLU-STFT-flow-0-damaged" / file.name).stat().st_size == 20
     (run.folder / "done.json").write_text('{"half')
     assert run.state() == "damaged" and run.cell.name in records.load("smoke").missing
-    with pytest.raises(ValueError, match=r"done\.json is damaged.*delete"):
-        train_cell(run.cell, SMOKE)
+    assert train_cell(run.cell, small, log=said.append).state() == "done"
+    assert sum("training it again" in line for line in said) == 2
+    assert (run.folder.parent / ".stale" / "brass1-ReLU-STFT-flow-0-damaged-2" / "history.csv").is_file()
 
 
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
