@@ -11,11 +11,12 @@ import ipywidgets as widgets
 import librosa
 import matplotlib.pyplot as plt
 
-from . import nsynth, shelf
+from . import nsynth, players, shelf
 from .generation import Model
 from .grid import PROFILES
 from .nsynth import PITCHES, VELOCITIES, Label
-from .spectrograms import player, side_by_side
+from .room import Room
+from .spectrograms import side_by_side
 
 NONE, TARGET = "(none)", "the note itself"
 CHOSEN, UNKNOWN = "#E69F00", "#BBBBBB"  # colours of keys
@@ -44,8 +45,11 @@ class Keyboard(widgets.VBox):
             key.on_click(self._pressed)
         self.pitch.observe(lambda _: self.draw(), "value")
         self.first.observe(lambda _: self._show(), "value")
-        columns = widgets.Layout(grid_template_columns=f"repeat({14 * OCTAVES}, 1fr)", grid_gap="0", width="60em")
-        super().__init__([widgets.HBox([self.pitch, self.first]), widgets.GridBox(self.piano, layout=columns)])
+        # As wide as the window, up to 60 em; what a narrow one cannot show of 42 em is scrolled to.
+        columns = {"grid_template_columns": f"repeat({14 * OCTAVES}, minmax(0, 1fr))", "grid_gap": "0"}
+        keys = widgets.GridBox(self.piano, layout=widgets.Layout(**columns, min_width="42em", max_width="60em"))
+        keys = widgets.Box([keys], layout=widgets.Layout(width="100%", display="block", overflow="auto"))
+        super().__init__([widgets.HBox([self.pitch, self.first]), keys])
         self.draw()
 
     def _pressed(self, key: widgets.Button) -> None:
@@ -71,7 +75,7 @@ class Keyboard(widgets.VBox):
             key.style.text_color = "#FFFFFF" if dark else "#000000"
 
 
-class PlayRoom(widgets.VBox):
+class PlayRoom(Room):
     """Two models on one note, heard and seen beside the note itself.
 
     Parameters
@@ -121,14 +125,19 @@ class PlayRoom(widgets.VBox):
         """Play what was chosen, once: a new model may move instrument and pitch too."""
         if change["owner"] is self.model:
             self._quiet = True
-            self._choose_model()
-            self._quiet = False
+            try:
+                self._choose_model()
+            finally:
+                self._quiet = False
         if not self._quiet:
             self.play()
 
     def _choose_model(self) -> None:
         """Offer the model's instruments, and a pitch it was trained on; keep what is chosen where the model has it."""
-        about, kept = load(self.model.value).about, self.instrument.value
+        try:
+            about, kept = load(self.model.value).about, self.instrument.value
+        except (OSError, ValueError):  # `play` says so
+            return
         self.instrument.options = about["roles"]
         self.instrument.value = kept if kept in about["roles"] else about["roles"][0]
         lowest, highest = about["pitches"][self.instrument.value]
@@ -140,16 +149,26 @@ class PlayRoom(widgets.VBox):
     def play(self, aloud: bool = True) -> None:
         """Generate the note with the chosen models, and show it beside its target, if there is one."""
         label = Label(self.instrument.value, self.keyboard.pitch.value, self.velocity.value)
-        chosen = {name: load(name) for name in (self.model.value, self.other.value) if name != NONE}
-        main = chosen[self.model.value]
+        sounds, remarks, chosen = {}, [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."], {}
+        for name in (self.model.value, self.other.value):
+            try:
+                chosen |= {name: load(name)} if name != NONE else {}
+            except (OSError, ValueError) as error:
+                remarks.append(f"{name} <b>cannot be played</b>: {error}. Choose another model.")
+        main = chosen.get(self.model.value)
+        if main is None:
+            self.said.value, self.players.value, self.picture.value = " ".join(remarks), "", ""
+            return
         lowest, highest = main.about["pitches"][label.role]
         self.keyboard.draw(range(lowest, highest + 1))
-        sounds, remarks = {}, [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."]
-        file = recordings(main).get(label)
-        if file is None:
-            remarks.append("There is no recording of this note to compare with.")
-        else:
-            sounds[TARGET] = nsynth.read_waveform(file)
+        try:
+            file = recordings(main).get(label)
+            if file is None:
+                remarks.append("There is no recording of this note to compare with.")
+            else:
+                sounds[TARGET] = nsynth.read_waveform(file)
+        except (OSError, ValueError) as error:
+            remarks.append(f"The recording of this note cannot be read: {error}.")
         for name, model in chosen.items():
             if label.role not in model.about["roles"]:
                 remarks.append(f"{name} does not play {label.role}.")
@@ -159,11 +178,7 @@ class PlayRoom(widgets.VBox):
                 ends = "{} to {}".format(*model.about["pitches"][label.role])
                 remarks.append(f"MIDI {label.pitch} is <b>outside what {name} was trained on</b>, {ends}.")
         self.said.value = " ".join(remarks)
-        rows = (
-            f"<tr><td>{name}</td><td>{player(sound, f'{label}: {name}', aloud and name == self.model.value)}</td></tr>"
-            for name, sound in sounds.items()
-        )
-        self.players.value = f"<table>{''.join(rows)}</table>"
+        self.players.value = players.table(sounds, label, self.model.value if aloud else None).data
         drawn, png = side_by_side(sounds), io.BytesIO()
         drawn.savefig(png, format="png", dpi=80)
         plt.close(drawn)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from singlib import gallery, nsynth
+from singlib import gallery, nsynth, players
 from singlib.nsynth import VELOCITIES, Notes
 
 
@@ -53,4 +53,4 @@ def test_every_picture_shows_every_instrument():
     assert [name.split("\n")[0] for name in names] == list(nsynth.TABLE2)
     titles = [axes.get_title(loc="left") for axes in gallery.waveforms("mini").axes]
     assert sum(title.startswith(tuple(nsynth.TABLE2)) for title in titles) == 8
-    assert gallery.players("mini").data.count("<audio") == 8
+    assert players.table(gallery.sounds("mini")).data.count("<audio") == 8

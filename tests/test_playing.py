@@ -102,6 +102,35 @@ def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_ro
     assert set(map(str, range(21))) - {"12"} == set(grey)
 
 
+def test_a_run_without_weights_is_named_and_the_room_plays_on(smoke_root):
+    gone = smoke_root / "runs" / "smoke" / "keys-ELU-STFT-flow-9"
+    gone.mkdir()
+    try:
+        (gone / "done.json").write_text("{}")
+        lost = f"runs/smoke/{gone.name}"
+        room = playing.PlayRoom(NAME)
+        room.model.value = lost
+        assert f"{lost} <b>cannot be played</b>" in room.said.value and "<audio" not in room.players.value
+        room.model.value = NAME
+        assert "cannot" not in room.said.value and room.players.value.count("autoplay") == 1
+        room.other.value = lost
+        assert f"{lost} <b>cannot be played</b>" in room.said.value and room.players.value.count("<audio") >= 1
+        assert "cannot be played" in playing.PlayRoom(lost).said.value, "also to begin with"
+    finally:
+        (gone / "done.json").unlink()
+        gone.rmdir()
+
+
+def test_a_damaged_recording_leaves_the_model_to_be_heard(smoke_root, monkeypatch):
+    def damaged(file):
+        raise ValueError(f"{file} cannot be decoded")
+
+    room = playing.PlayRoom(NAME)
+    monkeypatch.setattr(playing.nsynth, "read_waveform", damaged)
+    room.keyboard.pitch.value = 66
+    assert "recording of this note cannot be read" in room.said.value and room.players.value.count("<audio") == 1
+
+
 def test_another_model_is_played_once(smoke_root, monkeypatch):
     room = playing.PlayRoom("runs/smoke/brass1-ReLU-STFT-flow-0")
     room.keyboard.pitch.value = 10  # outside both: the new model's instrument and pitch change too

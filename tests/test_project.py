@@ -89,6 +89,8 @@ GROUPS = (
         "answer",
         "parts",
         "page",
+        "players",
+        "room",
         "views",
         "probes",
         "gallery",
@@ -146,6 +148,11 @@ def test_make_help_lists_every_command():
         "lint",
     ):
         assert re.search(rf"^{command}\s+\S", listed, re.M), command
+
+
+def test_the_lab_opens_in_the_project_and_not_in_its_notebooks():
+    said = subprocess.run(["make", "-n", "-o", ".venv/.fresh", "lab"], cwd=PROJECT, capture_output=True, text=True)
+    assert "jupyter lab --notebook-dir=. notebooks/03-play.ipynb" in said.stdout
 
 
 def test_the_environment_is_made_when_missing_or_older_than_the_pins(tmp_path):
