@@ -48,7 +48,8 @@ def assay(data: str, labels: list[Label]) -> pd.DataFrame:
         A row for each note and control: ``role``, ``pitch``, ``velocity``, ``control``, the measures, ``grade``.
     """
     rows = []
-    for label in tqdm(labels, desc="notes", mininterval=5):
+    # A few notes take seconds, and their bar would stay in the notebook, at 0 %.
+    for label in tqdm(labels, desc="notes", mininterval=5, disable=len(labels) <= len(TABLE2)):
         target = read_waveform(nsynth.index(data)[label])
         for name, waveform in controls(data, label).items():
             rows.append(label._asdict() | {"control": name} | quality.grade(waveform, target, label.pitch))

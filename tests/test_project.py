@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
+import pytest
 import refresh_notebooks
 import yaml
 
@@ -130,6 +132,24 @@ def test_modules_import_from_left_to_right():
 
 def test_notebooks_are_refreshed():
     assert refresh_notebooks.check() == []
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}),
+        nbformat.v4.new_output("stream", name="stderr", text="a warning"),
+        nbformat.v4.new_output("stream", name="stdout", text=f"wrote {PROJECT}/figures"),
+    ],
+)
+def test_what_an_execution_leaves_behind_is_found(left, tmp_path, monkeypatch):
+    notebook = nbformat.read(PROJECT / "notebooks" / "05-quality.ipynb", as_version=4)
+    monkeypatch.setattr(refresh_notebooks, "NOTEBOOKS", tmp_path)
+    (tmp_path / "05-quality.ipynb").write_text(nbformat.writes(notebook))
+    assert refresh_notebooks.check() == []
+    next(cell for cell in notebook.cells if cell.get("outputs")).outputs.append(left)
+    (tmp_path / "05-quality.ipynb").write_text(nbformat.writes(notebook))
+    assert refresh_notebooks.check() == ["05-quality.ipynb"]
 
 
 def test_make_help_lists_every_command():
