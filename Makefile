@@ -37,7 +37,7 @@ test-slow: env  ## run the long campaigns too
 	$(BIN)/pytest
 
 lab: env  ## open JupyterLab on the notebook to play with
-	$(BIN)/jupyter lab notebooks/03-play.ipynb
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/03-play.ipynb
 
 notebooks: env  ## execute the notebooks again and keep their outputs (after a change of numbers)
 	$(BIN)/python tests/refresh_notebooks.py

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import batch, download, tables
-from . import status as status_of
-from .grid import check_choice, profile_named
+from . import __version__  # all else is imported by the command that needs it: help and completion are at once
 
 
 def told(error: Exception) -> str:
@@ -20,12 +18,20 @@ def told(error: Exception) -> str:
     return str(error)
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-long or paper")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"singlib {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="say which")] = False,
+) -> None:
     """Modifications to SING: the paper's grid of models, its figures and its tables."""
 
 
@@ -36,6 +42,8 @@ def data(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be read and kept")] = False,
 ) -> None:
     """Fetch the notes of the eight instruments of an NSynth split into data/, and nothing else."""
+    from . import download, tables
+
     try:
         if dry_run:
             print(download.plan(split, source))
@@ -56,6 +64,10 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would run, and how long")] = False,
 ) -> None:
     """Train every cell of a profile that is not done, each in an executed notebook under runs/."""
+    from . import batch
+    from . import status as status_of
+    from .grid import profile_named
+
     try:
         size = profile_named(profile)
         if dry_run:
@@ -72,6 +84,9 @@ def run(
 @app.command()
 def status(profile: ProfileName = "quick") -> None:
     """Show how far a profile is: Table 1 with what is done, runs, failed, is stale or missing."""
+    from . import status as status_of
+    from .grid import profile_named
+
     try:
         print(status_of.summary(profile_named(profile)))
     except (OSError, ValueError) as error:
@@ -93,7 +108,8 @@ def generate(
     outside: Annotated[bool, typer.Option("--outside", help="also pitches it was never trained on")] = False,
 ) -> None:
     """Write notes as a trained model plays them, without the data set."""
-    from . import generation, shelf  # the other commands do without torch
+    from . import generation, shelf
+    from .grid import check_choice
 
     try:
         if (run is None) == (recorded is None):
@@ -124,9 +140,12 @@ def report(
     only: Annotated[str | None, typer.Option(help="some parts alone: fig07,table3,claims")] = None,
 ) -> None:
     """Rebuild Figures 1-22, Tables 1-3 and the report page of a profile into figures/."""
+    from . import batch
+    from .grid import profile_named
+
     try:
         if only:
-            from . import parts, records  # the other commands draw nothing
+            from . import parts, records
 
             parts.save(only.split(","), records.load(profile))
             print(f"wrote {only} to figures/{profile}/")
@@ -142,7 +161,8 @@ def carry(
     models: Annotated[str, typer.Option(help="cells whose weights to carry too, separated by commas")] = "",
 ) -> None:
     """Put the finished runs of a profile into data/<profile>/, to come with the project."""
-    from . import cards  # the other commands draw nothing
+    from . import cards
+    from .grid import profile_named
 
     try:
         names = cards.carry(profile_named(profile), [name for name in models.split(",") if name])
@@ -157,7 +177,7 @@ def again(
     epochs: Annotated[int, typer.Option(min=1, help="of the autoencoder")] = 3,
 ) -> None:
     """Train the first epochs of a recorded cell again, and compare them with its record."""
-    from . import again as second  # needs torch
+    from . import again as second
 
     try:
         found = second.again(folder, epochs)

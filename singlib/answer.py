@@ -8,14 +8,15 @@ import seaborn as sns
 from IPython.display import HTML, Image, Markdown
 from matplotlib.figure import Figure
 
-from . import choice, claims, verdicts
+from . import choice, claims, players, verdicts
 from .curves import COLOURS, DASHES, MARKERS, SPECTRUM_LABEL, WIDTHS
 from .figures import FIGURES, STAMP, output_folder
 from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile
 from .nsynth import Label
 from .quality import GRADES, mean_interval, model_grade
 from .records import Records
-from .spectrograms import Note, finished, players
+from .spectrograms import Note, finished
+from .spectrograms import sounds as sounds_of
 
 STAGES = ("autoencoder", "fine-tuning")
 # Whose notes are played, sets of models and roles: those of Figures 16-22.
@@ -134,7 +135,7 @@ def sounds(records: Records) -> HTML:
         made = {f"{cell.loss}, {cell.activation}": cell for cell in _played(instruments) if finished(cell, records)}
         if made:
             parts.append(f"<p>Trained on {instruments}: {role}, MIDI {label.pitch}, velocity {label.velocity}.</p>")
-            parts.append(players(records, made, label).data)
+            parts.append(players.table(sounds_of(records, made, label), label).data)
     return HTML("".join(parts))
 
 

@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import HTML, Audio
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
@@ -23,6 +22,7 @@ SHOWN = {
     "noise": ("noise between the partials (dB)", (quality.NOISE, quality.CLEAN)),
     "distance": ("distance to the target", (quality.LIKE,)),
 }
+COLUMNS = 6  # of pictures
 
 
 def spread(data: str, each: int = 1) -> list[Label]:
@@ -48,7 +48,8 @@ def assay(data: str, labels: list[Label]) -> pd.DataFrame:
         A row for each note and control: ``role``, ``pitch``, ``velocity``, ``control``, the measures, ``grade``.
     """
     rows = []
-    for label in tqdm(labels, desc="notes", mininterval=5):
+    # A few notes take seconds, and their bar would stay in the notebook, at 0 %.
+    for label in tqdm(labels, desc="notes", mininterval=5, disable=len(labels) <= len(TABLE2)):
         target = read_waveform(nsynth.index(data)[label])
         for name, waveform in controls(data, label).items():
             rows.append(label._asdict() | {"control": name} | quality.grade(waveform, target, label.pitch))
@@ -73,10 +74,14 @@ def pictures(data: str, label: Label) -> Figure:
     """Draw the spectrogram of every control of a note."""
     made = controls(data, label)
     target = made["the note itself"]
-    drawn, axes = plt.subplots(3, 5, figsize=(14, 7.5), sharex=True, sharey=True, layout="constrained")
+    rows = -(-len(made) // COLUMNS)
+    size = {"figsize": (14, 2.5 * rows), "squeeze": False, "layout": "constrained"}
+    drawn, axes = plt.subplots(rows, COLUMNS, sharex=True, sharey=True, **size)
+    for side in axes.flat[len(made) :]:
+        side.axis("off")
     loudest = spectrogram(target).max()
     extent = (0, SAMPLES / SAMPLE_RATE, 0, SAMPLE_RATE / 2000)
-    for side, (name, waveform) in zip(axes.flat, made.items(), strict=True):
+    for side, (name, waveform) in zip(axes.flat, made.items(), strict=False):
         level = 10 * np.log10(spectrogram(waveform) / loudest + 1e-12)
         image = side.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
         side.set_title(f"{name}:  {quality.grade(waveform, target, label.pitch)['grade']}", fontsize=9, loc="left")
@@ -87,15 +92,6 @@ def pictures(data: str, label: Label) -> Figure:
     drawn.colorbar(image, ax=axes, label="power (dB below the note's peak)", aspect=50)
     plt.close(drawn)
     return drawn
-
-
-def players(data: str, label: Label) -> HTML:
-    """Return a table with a player for every control of a note."""
-    rows = [
-        {"control": name, "sound": Audio(waveform / max(1, np.abs(waveform).max()), rate=SAMPLE_RATE, normalize=False)}
-        for name, waveform in controls(data, label).items()
-    ]
-    return HTML(pd.DataFrame(rows).to_html(index=False, escape=False, formatters={"sound": Audio._repr_html_}))
 
 
 def thresholds(assayed: pd.DataFrame) -> Figure:

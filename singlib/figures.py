@@ -14,7 +14,7 @@ from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 from pypdf import PdfWriter
 
-from . import choice, curves, spectrograms
+from . import choice, curves, players, spectrograms
 from .claims import CLAIMS
 from .curves import Curves
 from .files import check_writable
@@ -99,7 +99,8 @@ def draw(number: int, records: Records) -> Figure:
 def caption(number: int, records: Records) -> str:
     """Return the paper's caption in Markdown, with what is missing or differs here, by name, and what is seen."""
     figure = FIGURES[number]
-    text = f"**Fig. {number}.** {figure.caption}."
+    said = f"{figure.caption}." if isinstance(figure, Curves) else f'The paper\'s caption: "{figure.caption}".'
+    text = f"**Fig. {number}.** {said}"
     if isinstance(figure, Curves):
         counts = {"published": records.profile.seeds(Cell()), "corrected": records.profile.seeds(Cell(loss="CQT"))}
         if "10 identical" in figure.caption and {counts[panel] for panel in figure.panels} != {10}:
@@ -154,12 +155,13 @@ def statements(number: int, checked: pd.DataFrame) -> str:
 def show(number: int, records: Records, checked: pd.DataFrame) -> None:
     """Save a figure (see `save`) and display it with its caption, what the paper says of it, and players of a note."""
     figure = FIGURES[number]
-    alternative = f"Figure {number}: {figure.caption}. {seen(number, records)}"
+    paper = "" if isinstance(figure, Curves) else ", in the paper's words"  # the grade may be another here
+    alternative = f"Figure {number}{paper}: {figure.caption}. {seen(number, records)}"
     text = f"{caption(number, records)}\n\n{statements(number, checked)}"
     display(Image(save(number, records), alt=alternative), Markdown(text))
     if isinstance(figure, Note) and not missing(number, records):
         label = spectrograms.shown(figure, records.profile)
-        display(spectrograms.players(records, {figure.cell.name: figure.cell}, label))
+        display(players.table(spectrograms.sounds(records, {figure.cell.name: figure.cell}, label), label))
 
 
 def book(records: Records) -> Path:

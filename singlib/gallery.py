@@ -1,4 +1,4 @@
-"""Pictures, players and measures of a data set: the content of 01-data.ipynb."""
+"""Pictures, sounds and measures of a data set: the content of 01-data.ipynb."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import HTML, Audio
 from matplotlib.figure import Figure
 
 from . import choice, nsynth
@@ -81,13 +80,12 @@ def waveforms(data: str) -> Figure:
     return drawn
 
 
-def players(data: str) -> HTML:
-    """Return a table with a player for a note of each instrument."""
-    rows = []
-    for label in examples(data):
-        sound = Audio(nsynth.read_waveform(nsynth.index(data)[label]), rate=SAMPLE_RATE, normalize=False)
-        rows.append({"instrument": nsynth.ROLES[data][label.role], "note": str(label), "sound": sound._repr_html_()})
-    return HTML(pd.DataFrame(rows).to_html(index=False, escape=False))
+def sounds(data: str) -> dict[str, np.ndarray]:
+    """Return a note of each instrument, by label and name."""
+    return {
+        f"{label} ({nsynth.ROLES[data][label.role]})": nsynth.read_waveform(nsynth.index(data)[label])
+        for label in examples(data)
+    }
 
 
 def measures(data: str) -> pd.DataFrame:

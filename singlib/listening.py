@@ -7,9 +7,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from . import players
 from .quality import GRADES
 from .ratings import Session, Stimulus
-from .spectrograms import player
+from .room import Room
 
 # What the six grades mean, in the words of section 3.2.
 MEANING = {
@@ -23,7 +24,7 @@ MEANING = {
 UNDO = "0"
 
 
-class ListeningTest(widgets.VBox):
+class ListeningTest(Room):
     """Play what a session has left, and keep a grade for each.
 
     The key of a grade is its number, 1 to 6, typed into the field; 0 takes the last one back. The
@@ -92,8 +93,4 @@ class ListeningTest(widgets.VBox):
             f"velocity {label.velocity}"
         )
         sounds = {"the note itself": self.session.target(self.now), "the sound to grade": self.session.sound(self.now)}
-        rows = (
-            f"<tr><td>{name}</td><td>{player(sound, name, aloud=name == 'the sound to grade')}</td></tr>"
-            for name, sound in sounds.items()
-        )
-        self.players.value = f"<table>{''.join(rows)}</table>"
+        self.players.value = players.table(sounds, aloud="the sound to grade").data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,14 +12,23 @@ import ipywidgets as widgets
 import librosa
 import matplotlib.pyplot as plt
 
-from . import nsynth, shelf
+from . import nsynth, players, shelf
 from .generation import Model
 from .grid import PROFILES
 from .nsynth import PITCHES, VELOCITIES, Label
-from .spectrograms import player, side_by_side
+from .room import Room
+from .spectrograms import side_by_side
 
 NONE, TARGET = "(none)", "the note itself"
-CHOSEN, UNKNOWN = "#E69F00", "#BBBBBB"  # colours of keys
+CHOSEN = "#E69F00"
+# Colours of white and of black keys, by what `Model.trained` says of their notes, and the legend.
+COLOURS = {"note": ("#FFFFFF", "#222222"), "pitch": ("#BFDFF2", "#2F6C8F"), "never": ("#BBBBBB", "#BBBBBB")}
+WORDS = {"note": "", "pitch": ": trained at other velocities alone", "never": ": outside what the model was trained on"}
+LEGEND = (
+    "Keys: white and black, the model was trained on this note; "
+    '<span style="background:#BFDFF2">blue</span>, on this pitch at other velocities; '
+    '<span style="background:#BBBBBB">grey</span>, never on this pitch.'
+)
 OCTAVES = 3  # on the keyboard at once
 WHITE = (0, 2, 4, 5, 7, 9, 11)  # semitones above C
 load = lru_cache(maxsize=4)(shelf.load)
@@ -28,13 +37,14 @@ load = lru_cache(maxsize=4)(shelf.load)
 class Keyboard(widgets.VBox):
     """A piano keyboard of three octaves; ``pitch.value`` is the MIDI pitch of the last key.
 
-    Keys that the model was not trained on are grey, and can be played all the same.
+    Keys whose note the model was not trained on are blue (the pitch was, at another velocity) or grey, and can be
+    played all the same.
     """
 
     def __init__(self) -> None:
         self.pitch = widgets.BoundedIntText(0, min=0, max=PITCHES - 1, description="MIDI pitch")
         self.first = widgets.Dropdown(options=[(f"from C{octave - 1}", 12 * octave) for octave in range(9)])
-        self._trained: Collection[int] = range(PITCHES)
+        self._trained: Mapping[int, str] = {}
         self.piano = [widgets.Button() for _ in range(12 * OCTAVES)]
         for place, key in enumerate(self.piano):
             white = place % 12 in WHITE
@@ -45,15 +55,18 @@ class Keyboard(widgets.VBox):
             key.on_click(self._pressed)
         self.pitch.observe(lambda _: self.draw(), "value")
         self.first.observe(lambda _: self._show(), "value")
-        columns = widgets.Layout(grid_template_columns=f"repeat({14 * OCTAVES}, 1fr)", grid_gap="0", width="60em")
-        super().__init__([widgets.HBox([self.pitch, self.first]), widgets.GridBox(self.piano, layout=columns)])
+        # As wide as the window, up to 60 em; what a narrow one cannot show of 42 em is scrolled to.
+        columns = {"grid_template_columns": f"repeat({14 * OCTAVES}, minmax(0, 1fr))", "grid_gap": "0"}
+        keys = widgets.GridBox(self.piano, layout=widgets.Layout(**columns, min_width="42em", max_width="60em"))
+        keys = widgets.Box([keys], layout=widgets.Layout(width="100%", display="block", overflow="auto"))
+        super().__init__([widgets.HBox([self.pitch, self.first]), keys, widgets.HTML(LEGEND)])
         self.draw()
 
     def _pressed(self, key: widgets.Button) -> None:
         self.pitch.value = self.first.value + self.piano.index(key)
 
-    def draw(self, trained: Collection[int] | None = None) -> None:
-        """Label and colour the keys; `trained` are the pitches that the model was trained on from now on."""
+    def draw(self, trained: Mapping[int, str] | None = None) -> None:
+        """Label and colour the keys; `trained` is what `Model.trained` says of each pitch from now on."""
         self._trained = trained or self._trained
         if not self.first.value <= self.pitch.value < self.first.value + 12 * OCTAVES:
             self.first.value = min(max(self.pitch.value // 12 - 1, 0), 8) * 12  # the pitch in the middle octave
@@ -62,17 +75,17 @@ class Keyboard(widgets.VBox):
     def _show(self) -> None:
         for place, key in enumerate(self.piano):
             pitch = self.first.value + place
-            white, known = place % 12 in WHITE, pitch in self._trained
+            white, trained = place % 12 in WHITE, self._trained.get(pitch, "note")
             key.disabled = pitch >= PITCHES
             key.description = str(pitch)
-            key.tooltip = name_of(pitch) + ("" if known else ": outside what the model was trained on")
+            key.tooltip = name_of(pitch) + WORDS[trained]
             chosen = pitch == self.pitch.value
-            dark = not white and known and not chosen
-            key.style.button_color = CHOSEN if chosen else UNKNOWN if not known else "#FFFFFF" if white else "#222222"
+            dark = not white and trained != "never" and not chosen
+            key.style.button_color = CHOSEN if chosen else COLOURS[trained][not white]
             key.style.text_color = "#FFFFFF" if dark else "#000000"
 
 
-class PlayRoom(widgets.VBox):
+class PlayRoom(Room):
     """Two models on one note, heard and seen beside the note itself.
 
     Parameters
@@ -122,14 +135,19 @@ class PlayRoom(widgets.VBox):
         """Play what was chosen, once: a new model may move instrument and pitch too."""
         if change["owner"] is self.model:
             self._quiet = True
-            self._choose_model()
-            self._quiet = False
+            try:
+                self._choose_model()
+            finally:
+                self._quiet = False
         if not self._quiet:
             self.play()
 
     def _choose_model(self) -> None:
         """Offer the model's instruments, and a pitch it was trained on; keep what is chosen where the model has it."""
-        model, kept = load(self.model.value), self.instrument.value
+        try:
+            model, kept = load(self.model.value), self.instrument.value
+        except (OSError, ValueError):  # `play` says so
+            return
         self.instrument.options = model.roles
         self.instrument.value = kept if kept in model.roles else model.roles[0]
         pitches, wanted = model.pitches(self.instrument.value), self.keyboard.pitch.value
@@ -140,15 +158,25 @@ class PlayRoom(widgets.VBox):
     def play(self, aloud: bool = True) -> None:
         """Generate the note with the chosen models, and show it beside its target, if there is one."""
         label = Label(self.instrument.value, self.keyboard.pitch.value, self.velocity.value)
-        chosen = {name: load(name) for name in (self.model.value, self.other.value) if name != NONE}
-        main = chosen[self.model.value]
-        self.keyboard.draw(main.pitches(label.role))
-        sounds, remarks = {}, [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."]
-        file = recordings(main).get(label)
-        if file is None:
-            remarks.append("There is no recording of this note to compare with.")
-        else:
-            sounds[TARGET] = nsynth.read_waveform(file)
+        sounds, remarks, chosen = {}, [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."], {}
+        for name in (self.model.value, self.other.value):
+            try:
+                chosen |= {name: load(name)} if name != NONE else {}
+            except (OSError, ValueError) as error:
+                remarks.append(f"{name} <b>cannot be played</b>: {error}. Choose another model.")
+        main = chosen.get(self.model.value)
+        if main is None:
+            self.said.value, self.players.value, self.picture.value = " ".join(remarks), "", ""
+            return
+        self.keyboard.draw({pitch: main.trained(label._replace(pitch=pitch)) for pitch in range(PITCHES)})
+        try:
+            file = recordings(main).get(label)
+            if file is None:
+                remarks.append("There is no recording of this note to compare with.")
+            else:
+                sounds[TARGET] = nsynth.read_waveform(file)
+        except (OSError, ValueError) as error:
+            remarks.append(f"The recording of this note cannot be read: {error}.")
         for name, model in chosen.items():
             if label.role not in model.roles:
                 remarks.append(f"{name} does not play {label.role}.")
@@ -159,11 +187,7 @@ class PlayRoom(widgets.VBox):
                 known = f"{len(pitches)} pitches from {pitches[0]} to {pitches[-1]}"
                 remarks.append(f"MIDI {label.pitch} is <b>outside what {name} was trained on</b>, {known}.")
         self.said.value = " ".join(remarks)
-        rows = (
-            f"<tr><td>{name}</td><td>{player(sound, f'{label}: {name}', aloud and name == self.model.value)}</td></tr>"
-            for name, sound in sounds.items()
-        )
-        self.players.value = f"<table>{''.join(rows)}</table>"
+        self.players.value = players.table(sounds, label, self.model.value if aloud else None).data
         drawn, png = side_by_side(sounds), io.BytesIO()
         drawn.savefig(png, format="png", dpi=80)
         plt.close(drawn)

@@ -1,9 +1,7 @@
-"""Spectrograms of notes and players for them: how Figures 16-22 are drawn, and what is heard in them."""
+"""Spectrograms of notes and the notes themselves: how Figures 16-22 are drawn, and what is heard in them."""
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.signal
 import soundfile
-from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -126,28 +123,9 @@ def seen(figure: Note, records: Records) -> str:
     )
 
 
-def player(waveform: np.ndarray, label: str, aloud: bool = False) -> str:
-    """Return an HTML player with the sound inside, as FLAC, which begins by itself if `aloud`.
-
-    `label` is its name for those who cannot see it.
-    """
-    file = io.BytesIO()
-    loudest = max(1.0, np.abs(waveform).max())  # what is beyond full scale would be clipped
-    soundfile.write(file, waveform / loudest, nsynth.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    data = base64.b64encode(file.getvalue()).decode()
-    begin = "autoplay " if aloud else ""
-    return f'<audio controls {begin}aria-label="{label}" src="data:audio/flac;base64,{data}"></audio>'
-
-
-def players(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> HTML:
-    """Return players for a note as models made it, by name, and for the note itself where a report may carry it."""
-    sounds = {}
+def sounds(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> dict[str, np.ndarray]:
+    """Return a note as models made it, by name, and the note itself where a report may carry it."""
     data = records.profile.data
-    if data in CARRIED and nsynth.at_hand(data):
-        sounds["the note itself"] = nsynth.read_waveform(nsynth.index(data)[label])
-    for name, cell in cells.items():
-        sounds[name] = soundfile.read(records.generated_file(cell.name, label))[0]
-    rows = "".join(
-        f"<tr><td>{name}</td><td>{player(sound, f'{label}: {name}')}</td></tr>" for name, sound in sounds.items()
-    )
-    return HTML(f"<table class='players'>{rows}</table>")
+    itself = data in CARRIED and nsynth.at_hand(data)
+    found = {"the note itself": nsynth.read_waveform(nsynth.index(data)[label])} if itself else {}
+    return found | {name: soundfile.read(records.generated_file(cell.name, label))[0] for name, cell in cells.items()}

@@ -1,12 +1,12 @@
-"""Views of one finished run for a notebook: losses, curves, players, measures."""
+"""Views of one finished run for a notebook: losses, curves, sounds, measures."""
 
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 import soundfile
-from IPython.display import HTML, Audio
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -60,15 +60,13 @@ def examples(run: Run) -> list[Label]:
     return chosen
 
 
-def players(run: Run) -> HTML:
-    """Return a table with a player of the target and of the generated note of each example."""
-    rows = []
+def sounds(run: Run) -> dict[str, np.ndarray]:
+    """Return the note itself and the generated one of each example, by name."""
+    found = {}
     for label in examples(run):
-        target = nsynth.read_waveform(nsynth.index(run.profile.data)[label])
-        generated, _ = soundfile.read(run.generated_file(label))
-        sounds = [Audio(sound, rate=nsynth.SAMPLE_RATE, normalize=False)._repr_html_() for sound in (target, generated)]
-        rows.append({"note": str(label), "target": sounds[0], "generated": sounds[1]})
-    return HTML(pd.DataFrame(rows).to_html(index=False, escape=False))
+        found[f"{label}: the note itself"] = nsynth.read_waveform(nsynth.index(run.profile.data)[label])
+        found[f"{label}: generated"] = soundfile.read(run.generated_file(label))[0]
+    return found
 
 
 def quality(run: Run) -> pd.DataFrame:

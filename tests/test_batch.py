@@ -2,7 +2,10 @@
 
 import re
 import signal
+import subprocess
+import sys
 import time
+from importlib.metadata import version
 
 import nbformat
 import pytest
@@ -84,3 +87,14 @@ def test_a_wrong_command_is_told_in_a_line(arguments, message, tmp_path):
     process = run_singlib(*arguments, root=make_root(tmp_path / "root"), stderr=-1, text=True)
     _, printed = process.communicate()
     assert process.returncode == 1 and message in printed and "Traceback" not in printed
+
+
+def test_help_and_version_are_at_once():
+    """What is imported is counted, not the seconds, which are the machine's: typer alone takes a tenth of one."""
+    code = "import sys, singlib.__main__; print(sorted({'numpy', 'pandas', 'matplotlib', 'torch'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found == "[]\n"
+    said = run_singlib("--version", stdout=subprocess.PIPE, text=True).communicate()[0]
+    assert said == f"singlib {version('singlib')}\n"
+    said = run_singlib("--help", stdout=subprocess.PIPE, text=True).communicate()[0]
+    assert "--install-completion" in said and "again" in said

@@ -92,6 +92,13 @@ def test_missing_cells_are_named_and_not_drawn():
         assert "Missing" in figures.caption(number, empty)
 
 
+def test_a_paper_caption_of_a_note_is_marked_as_the_papers():
+    empty = made_up("quick", lambda cell: False)
+    for number, figure in figures.FIGURES.items():
+        quoted = f'The paper\'s caption: "{figure.caption}".' in figures.caption(number, empty)
+        assert quoted == (number >= 16), number
+
+
 def test_only_small_profiles_carry_the_stamp(quick):
     assert figures.STAMP in figures.draw(7, quick).get_suptitle()
     evidence = Records(PROFILES["recorded"], quick.history, quick.quality, [])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from singlib import choice, gallery, nsynth, tables
+from singlib import choice, gallery, nsynth, players, tables
 from singlib.nsynth import VELOCITIES, Notes
 
 
@@ -56,7 +56,7 @@ def test_every_picture_shows_every_instrument():
     assert [name.split("\n")[0] for name in names] == list(nsynth.TABLE2)
     titles = [axes.get_title(loc="left") for axes in gallery.waveforms("mini").axes]
     assert sum(title.startswith(tuple(nsynth.TABLE2)) for title in titles) == 8
-    assert gallery.players("mini").data.count("<audio") == 8
+    assert players.table(gallery.sounds("mini")).data.count("<audio") == 8
 
 
 def made_up(root, notes):
@@ -92,7 +92,7 @@ def test_a_data_set_of_few_roles_or_one_velocity_is_shown(tmp_path, monkeypatch,
         assert (tables.instruments("mini")["sampl."] != "0").sum() >= len(notes)
         assert gallery.keyboard("mini").axes
         assert len(gallery.waveforms("mini").axes) == 2 * len(notes) + 1  # and the colour bar
-        assert gallery.players("mini").data.count("<audio") == len(notes)
+        assert players.table(gallery.sounds("mini")).data.count("<audio") == len(notes)
         measures = gallery.measures("mini")
         assert len(gallery.velocity(measures).axes) == max(1, 2 * changes)
         assert gallery.follows(measures).shape == (changes, 2)
@@ -106,7 +106,7 @@ def test_a_data_set_without_any_of_the_roles_says_so(tmp_path, monkeypatch):
     made_up(tmp_path, {"fluidr3_banjo": [(60, 100)]})
     nsynth.index.cache_clear()
     try:
-        for show in (gallery.waveforms, gallery.players, gallery.measures):
+        for show in (gallery.waveforms, gallery.sounds, gallery.measures):
             with pytest.raises(ValueError, match="data/mini holds no note of keys, mallet"):
                 show("mini")
     finally:

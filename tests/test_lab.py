@@ -54,6 +54,11 @@ def test_a_key_plays_the_note_that_was_asked_for(page, address):
     for source in sources:
         assert page.evaluate(SECONDS, source) == pytest.approx(4, abs=0.01)
     page.wait_for_function(PICTURE)
+    cells = page.locator(".jp-Notebook .jp-Cell").count()
+    for letter in "bddax":  # commands of JupyterLab's: insert a cell, delete one
+        page.keyboard.press(letter)
+    page.wait_for_timeout(300)
+    assert page.locator(".jp-Notebook .jp-Cell").count() == cells, "a letter typed at the piano changed the notebook"
     note, rate = soundfile.read(io.BytesIO(base64.b64decode(sources[0].split(",")[1])))
     heard = np.median(librosa.yin(note, fmin=60, fmax=2000, sr=rate)[5:60])  # while it sounds
     assert rate == 16_000 and abs(1200 * np.log2(heard / 369.99)) < 50, f"F#4 was asked for, {heard:.0f} Hz is heard"

@@ -1,9 +1,13 @@
-"""The report page in a real browser: whole, quiet, and with nothing fetched from elsewhere."""
+"""The report page and the notebooks' players in a real browser: whole, quiet, and with nothing fetched."""
 
+import nbformat
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from pypdf import PdfReader
 
+from conftest import PROJECT
 from singlib import page
 from singlib.claims import VERDICTS
 from singlib.figures import STAMP
@@ -13,6 +17,15 @@ LOAD = """async () => Promise.all([...document.querySelectorAll('audio')].map(as
     const bytes = await (await fetch(player.src)).arrayBuffer();
     return (await context.decodeAudioData(bytes)).duration;
 }))"""
+
+# Every player with its length, once the browser knows it; a sound that it cannot play has none.
+LENGTHS = """async () => Promise.all([...document.querySelectorAll('audio')].map((player) => new Promise((tell) => {
+    const told = () => tell({named: player.ariaLabel, controls: player.controls, seconds: player.duration || 0});
+    if (player.readyState > 0 || player.error || !player.src) return told();
+    player.onloadedmetadata = player.onerror = told;
+})))"""
+# Notebooks that play without a finished run, and how many players they have.
+PLAYING = {"01-data": 8, "02-losses": 1, "05-quality": 18}
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +94,37 @@ def test_the_report_is_small_enough_to_send_and_shows_no_code(report, monkeypatc
     with pytest.raises(ValueError, match=r"report\.html would have \d+ MB, more than 0"):
         page.write([report.with_suffix(".ipynb")], report)
     assert report.read_text() == text
+
+
+@pytest.fixture(scope="module")
+def played(smoke_root):
+    """Execute the notebooks that play without a finished run, in one kernel: only what makes the players."""
+    joined, cells = nbformat.v4.new_notebook(), {}
+    for name in PLAYING:
+        every = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", 4).cells
+        code = [cell for cell in every if cell.cell_type == "code"]
+        cells[name] = [*code[:2], *(cell for cell in code[2:] if "players." in cell.source)]
+        joined.cells += cells[name]
+    NotebookClient(joined, resources={"metadata": {"path": PROJECT / "notebooks"}}).execute()
+    return {name: nbformat.v4.new_notebook(cells=made) for name, made in cells.items()}
+
+
+def test_every_player_of_every_notebook_plays(browser, played, report, tmp_path):
+    """Executed and exported as a reader would; train.ipynb and the report's as the grid executes them."""
+    runs = sorted(report.parents[2].glob("runs/smoke/*/train.ipynb"))
+    read = {
+        f"{file.parent.name}-{file.stem}": nbformat.read(file, 4) for file in (*runs, *report.parent.glob("*.ipynb"))
+    }
+    expected = PLAYING | {f"{file.parent.name}-train": 2 for file in runs}
+    assert len(runs) == 6 and {"smoke-report", "smoke-06-open-question"} < set(read)
+    opened = browser.new_page()
+    for name, notebook in (played | read).items():
+        file = tmp_path / f"{name}.html"
+        file.write_text(HTMLExporter(template_name="basic").from_notebook_node(notebook)[0])
+        opened.goto(file.as_uri())
+        found = opened.evaluate(LENGTHS)
+        assert len(found) == expected.get(name, len(found)) > 0, f"{name}: {len(found)} players"
+        for player in found:
+            assert player["controls"] and player["named"], f"{name}: {player}"
+            assert player["seconds"] == pytest.approx(4, abs=0.01), f"{name}: {player}"
+    opened.close()

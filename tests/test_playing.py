@@ -123,7 +123,7 @@ def test_a_note_louder_than_full_scale_is_turned_down(tmp_path):
 
 def grey(room):
     """Return the pitches of the keys that are coloured as unknown."""
-    return {int(key.description) for key in room.keyboard.piano if key.style.button_color == playing.UNKNOWN}
+    return {int(key.description) for key in room.keyboard.piano if key.style.button_color in playing.COLOURS["never"]}
 
 
 def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_root):
@@ -140,6 +140,35 @@ def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_ro
     assert "keys-012-100" in room.said.value and room.said.value.count("outside what") == 2
     assert room.players.value != before and room.players.value.count("<audio") == 2
     assert grey(room) == set(range(36)) - {12, 21, 33}
+
+
+def test_a_run_without_weights_is_named_and_the_room_plays_on(smoke_root):
+    gone = smoke_root / "runs" / "smoke" / "keys-ELU-STFT-flow-9"
+    gone.mkdir()
+    try:
+        (gone / "done.json").write_text("{}")
+        lost = f"runs/smoke/{gone.name}"
+        room = playing.PlayRoom(NAME)
+        room.model.value = lost
+        assert f"{lost} <b>cannot be played</b>" in room.said.value and "<audio" not in room.players.value
+        room.model.value = NAME
+        assert "cannot" not in room.said.value and room.players.value.count("autoplay") == 1
+        room.other.value = lost
+        assert f"{lost} <b>cannot be played</b>" in room.said.value and room.players.value.count("<audio") >= 1
+        assert "cannot be played" in playing.PlayRoom(lost).said.value, "also to begin with"
+    finally:
+        (gone / "done.json").unlink()
+        gone.rmdir()
+
+
+def test_a_damaged_recording_leaves_the_model_to_be_heard(smoke_root, monkeypatch):
+    def damaged(file):
+        raise ValueError(f"{file} cannot be decoded")
+
+    room = playing.PlayRoom(NAME)
+    monkeypatch.setattr(playing.nsynth, "read_waveform", damaged)
+    room.keyboard.pitch.value = 66
+    assert "recording of this note cannot be read" in room.said.value and room.players.value.count("<audio") == 1
 
 
 def test_another_model_is_played_once(smoke_root, monkeypatch):
@@ -208,3 +237,14 @@ def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_
     monkeypatch.setattr(runs.Run, "weights_file", huge)
     with pytest.raises(ValueError, match=r"decoder\.0\.weight has weights beyond half precision"):
         cards.publish(run, tmp_path)
+
+
+def test_keys_have_a_colour_for_each_kind_of_note():
+    keyboard = playing.Keyboard()
+    keyboard.pitch.value = 40
+    keyboard.draw({60: "note", 62: "pitch", 63: "pitch", 64: "never"})
+    colours = {int(key.description): key.style.button_color for key in keyboard.piano}
+    kinds = playing.COLOURS
+    assert colours[60] == kinds["note"][0] and colours[62] == kinds["pitch"][0] and colours[64] == kinds["never"][0]
+    assert colours[63] == kinds["pitch"][1] != colours[62], "a black key"
+    assert len({colours[pitch] for pitch in (60, 62, 64)}) == 3

@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
+import pytest
 import refresh_notebooks
 import yaml
 
@@ -90,6 +92,8 @@ GROUPS = (
         "answer",
         "parts",
         "page",
+        "players",
+        "room",
         "views",
         "probes",
         "gallery",
@@ -131,6 +135,24 @@ def test_notebooks_are_refreshed():
     assert refresh_notebooks.check() == []
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}),
+        nbformat.v4.new_output("stream", name="stderr", text="a warning"),
+        nbformat.v4.new_output("stream", name="stdout", text=f"wrote {PROJECT}/figures"),
+    ],
+)
+def test_what_an_execution_leaves_behind_is_found(left, tmp_path, monkeypatch):
+    notebook = nbformat.read(PROJECT / "notebooks" / "05-quality.ipynb", as_version=4)
+    monkeypatch.setattr(refresh_notebooks, "NOTEBOOKS", tmp_path)
+    (tmp_path / "05-quality.ipynb").write_text(nbformat.writes(notebook))
+    assert refresh_notebooks.check() == []
+    next(cell for cell in notebook.cells if cell.get("outputs")).outputs.append(left)
+    (tmp_path / "05-quality.ipynb").write_text(nbformat.writes(notebook))
+    assert refresh_notebooks.check() == ["05-quality.ipynb"]
+
+
 def test_make_help_lists_every_command():
     listed = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for command in (
@@ -147,6 +169,11 @@ def test_make_help_lists_every_command():
         "lint",
     ):
         assert re.search(rf"^{command}\s+\S", listed, re.M), command
+
+
+def test_the_lab_opens_in_the_project_and_not_in_its_notebooks():
+    said = subprocess.run(["make", "-n", "-o", ".venv/.fresh", "lab"], cwd=PROJECT, capture_output=True, text=True)
+    assert "jupyter lab --notebook-dir=. notebooks/03-play.ipynb" in said.stdout
 
 
 def test_the_environment_is_made_when_missing_or_older_than_the_pins(tmp_path):

@@ -248,3 +248,9 @@ def test_controls_are_what_they_say(label):
     assert np.count_nonzero(made["a click"]) == 1
     again = controls.controls("mini", label)
     assert all(np.array_equal(made[name], again[name]) for name in made), "seeded"
+
+
+def test_every_control_has_its_picture():
+    label = Label("keys", 66, 100)
+    titles = [axes.get_title(loc="left").split(":")[0] for axes in assay.pictures("mini", label).axes]
+    assert [title for title in titles if title] == list(controls.controls("mini", label))
