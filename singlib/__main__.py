@@ -183,10 +183,11 @@ def again(
         found = second.again(folder, epochs)
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib again: {told(error)}") from error
-    worst = found.loc[(found.difference / found.allowed).idxmax()]
-    if worst.difference > worst.allowed:
-        where = f"{worst.spectrum} in epoch {worst.epoch} is {worst.difference:.1e} apart"
-        raise SystemExit(f"singlib again: {where}, more than rounding makes of it ({worst.allowed:.1e} at the most)")
+    apart = found[found.difference > found.allowed]
+    if len(apart):
+        first = apart.iloc[0]
+        where = f"{first.spectrum} in epoch {first.epoch} is {first.difference:.1e} apart"
+        raise SystemExit(f"singlib again: {where}, more than rounding makes of it ({first.allowed:.1e} at the most)")
     rounded = found.allowed.max() > second.CLOSE
     rounding = ", no more than another processor's rounding makes of it" if rounded else ""
     print(f"the same to {found.difference.max():.1e}{rounding}")

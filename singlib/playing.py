@@ -11,6 +11,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import librosa
 import matplotlib.pyplot as plt
+from traitlets import Bunch
 
 from . import nsynth, players, shelf
 from .generation import Model
@@ -63,7 +64,11 @@ class Keyboard(widgets.VBox):
         self.draw()
 
     def _pressed(self, key: widgets.Button) -> None:
-        self.pitch.value = self.first.value + self.piano.index(key)
+        pitch, before = self.first.value + self.piano.index(key), self.pitch.value
+        self.pitch.value = pitch
+        if pitch == before:  # no change of the value, but the key is to sound again
+            again = {"name": "value", "old": pitch, "new": pitch, "owner": self.pitch, "type": "change"}
+            self.pitch.notify_change(Bunch(again))
 
     def draw(self, trained: Mapping[int, str] | None = None) -> None:
         """Label and colour the keys; `trained` is what `Model.trained` says of each pitch from now on."""
@@ -187,6 +192,7 @@ class PlayRoom(Room):
                 known = f"{len(pitches)} pitches from {pitches[0]} to {pitches[-1]}"
                 remarks.append(f"MIDI {label.pitch} is <b>outside what {name} was trained on</b>, {known}.")
         self.said.value = " ".join(remarks)
+        self.players.value = ""  # the same players are put there anew, and sound anew
         self.players.value = players.table(sounds, label, self.model.value if aloud else None).data
         drawn, png = side_by_side(sounds), io.BytesIO()
         drawn.savefig(png, format="png", dpi=80)

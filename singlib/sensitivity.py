@@ -116,28 +116,24 @@ def thresholds(records: Records) -> pd.DataFrame:
         claim for claim, found in zip(claims.CLAIMS, without.verdict, strict=True) if found == "cannot be tested"
     ]
 
-    def graded(changed: dict[str, float]) -> tuple[pd.DataFrame, pd.Series]:
-        again = quality.assign(grade=[grade_of(note, THRESHOLDS | changed) for note in measured])
-        return again, claims.check(replace(records, quality=again), of_grades).set_index("key").verdict
+    def graded(changed: dict[str, float]) -> pd.Series:
+        return pd.Series([grade_of(note, THRESHOLDS | changed) for note in measured], quality.index)
 
-    now, verdicts_now = graded({})
-    scores_now = now.grade.map(SCORES).groupby(now.cell).mean()
+    def verdicts(grades: pd.Series) -> pd.Series:
+        return claims.check(replace(records, quality=quality.assign(grade=grades)), of_grades).set_index("key").verdict
+
+    def scores(grades: pd.Series) -> pd.Series:
+        return grades.map(SCORES).groupby(quality.cell).mean()
+
+    now = graded({})
+    verdicts_now = verdicts(now)
     rows = []
     for name, value in THRESHOLDS.items():
         for factor in (0.9, 1.1):
-            then, verdicts_then = graded({name: value * factor})
-            moved = (then.grade.map(SCORES).groupby(then.cell).mean() - scores_now).abs().max()
-            turned = verdicts_now.index[verdicts_now != verdicts_then]
-            share = 100 * (then.grade != now.grade).mean()
-            rows.append(
-                {
-                    "threshold": name,
-                    "value": value * factor,
-                    "notes": share,
-                    "largest": moved,
-                    "verdicts": ", ".join(turned),
-                }
-            )
+            then = graded({name: value * factor})
+            row = {"threshold": name, "value": value * factor, "notes": 100 * (then != now).mean()}
+            turned = verdicts_now.index[verdicts_now != verdicts(then)] if row["notes"] else ()
+            rows.append(row | {"largest": (scores(then) - scores(now)).abs().max(), "verdicts": ", ".join(turned)})
     return pd.DataFrame(rows)
 
 
