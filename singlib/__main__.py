@@ -19,7 +19,7 @@ def told(error: Exception) -> str:
 
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-long or paper")]
+ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-many-updates, recorded-long or paper")]
 
 
 def _version(asked: bool) -> None:
