@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 
-from .effects import KINDS, Claim, chosen, claims_of, pairs, scores
+from .effects import KINDS, Claim, chosen, claims_of, of_all, pairs, scores
 from .experiment import EXPERIMENTS, lstm_and_grade
 from .grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
 from .quality import BRIGHTNESS, HEARD, SCORES, velocity_heard
@@ -38,14 +38,14 @@ def low_as_published(records: Records) -> Effect:
 def relu_sounds_better(records: Records) -> Effect:
     """Measure by how many grades the STFT/ReLU models of the first set sound better than STFT/ELU."""
     relu, elu = pairs(scores(records, **STFT | {"instruments": FIRST_SET}), "activation", "ReLU", "ELU")
-    return judge(relu - elu, "grades", above=0)
+    return judge(of_all(relu - elu, FIRST_SET), "grades", above=0)
 
 
 def share(records: Records, activation: str, test: Callable[[pd.DataFrame], pd.Series]) -> Effect:
     """Measure the share of the notes of a model of the first set that pass a test."""
     notes = chosen(records.quality, **STFT | {"instruments": FIRST_SET, "activation": activation})
     shares = 100 * test(notes).groupby([notes[kind] for kind in KINDS]).mean()
-    return judge(shares, "% of the notes", above=50, of="model", within=(0, 100))
+    return judge(of_all(shares, FIRST_SET), "% of the notes", above=50, of="model", within=(0, 100))
 
 
 def medium(notes: pd.DataFrame) -> pd.Series:
@@ -97,7 +97,7 @@ def several_brass_high(records: Records) -> Effect:
     heard = scores(records, **STFT | {"instruments": SEVERAL_BRASS})
     if set(heard.index.get_level_values("activation")) != set(PAPER_ACTIVATIONS):
         raise Untestable("needs models of ReLU and of ELU")
-    return judge(heard, "grades", above=HIGH, of="model")
+    return judge(of_all(heard, SEVERAL_BRASS), "grades", above=HIGH, of="model")
 
 
 def several_sound_better(records: Records) -> Effect:

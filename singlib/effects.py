@@ -7,7 +7,7 @@ hold nothing to measure. Statistics and verdicts are those of `singlib.statistic
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,6 +158,14 @@ def pairs(values: pd.DataFrame, column: str, one: object, other: object) -> tupl
     if both.empty:
         raise Untestable(f"no pair of {one} and {other}")
     return first.loc[both], second.loc[both]
+
+
+def of_all(values: pd.Series, sets: Iterable[str]) -> pd.Series:
+    """Return the values if there are some of every set: a part of the sets does not test a statement on all."""
+    missing = [name for name in sets if name not in values.index.get_level_values("instruments")]
+    if missing:
+        raise Untestable(f"no pair of models, or no model, of {', '.join(missing)}")
+    return values
 
 
 def lower(one: pd.Series, other: pd.Series) -> pd.Series:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .effects import claims_of, curves, end, epochs_to, lower, needs, pairs
+from .effects import claims_of, curves, end, epochs_to, lower, needs, of_all, pairs
 from .grid import PAPER_ACTIVATIONS, PAPER_LOSSES
 from .records import Records
 from .statistics import Effect, Untestable, almost_all, every, judge
@@ -131,7 +131,8 @@ def ends_lower(records: Records, stage: str, winner: str, *instruments: str) -> 
     """Measure how far below the other activation the winner's STFT loss ends."""
     ends = end(curves(records, stage, spectrum="STFT", **STFT | {"instruments": instruments}))
     loser = next(name for name in PAPER_ACTIVATIONS if name != winner)
-    return judge(lower(*pairs(ends, "activation", winner, loser)), "% of the other's loss", above=0)
+    ahead = lower(*pairs(ends, "activation", winner, loser))
+    return judge(of_all(ahead, instruments), "% of the other's loss", above=0)
 
 
 def first_epochs(records: Records, stage: str) -> tuple[pd.Series, pd.Series]:

@@ -563,6 +563,12 @@ def test_one_set_does_not_rule_the_mean():
     assert found.verdict == "undecided"
 
 
+def test_a_statement_on_several_sets_is_not_tested_by_one_of_them():
+    some = models("keys mallet", seeds=4)
+    found = check(notes(some, lambda cell, *_: 5 * (cell.activation == "ReLU")), [BY_KEY["relu-sounds-better"]]).iloc[0]
+    assert (found.verdict, found.reason) == ("cannot be tested", "no pair of models, or no model, of voice, k+m+v")
+
+
 @pytest.mark.parametrize("counts", [(5, 5), (10, 3), (3, 3, 3)])
 def test_intervals_over_sets_cover_what_they_say(counts):
     rng = np.random.default_rng(1)
