@@ -40,10 +40,25 @@ SIZES = [
 ]
 
 
+def file_of(channels: int, dimension: int, rate: float, activation: str, seed: int) -> Path:
+    """Return where the losses of a model are kept until all are joined."""
+    return HERE / "sizes" / f"C{channels}-D{dimension}-{rate:g}-{activation}-{seed}.parquet"
+
+
+def split() -> None:
+    """Take ``sizes.parquet`` apart again, so that what it holds is not trained anew."""
+    if (HERE / "sizes.parquet").is_file():
+        model = ["channels", "dimension", "learning_rate", "activation", "seed"]
+        for key, rows in pd.read_parquet(HERE / "sizes.parquet").groupby(model):
+            if not file_of(*key).is_file():
+                with replacing(file_of(*key)) as beside:
+                    rows.to_parquet(beside, index=False)
+
+
 def train(channels: int, dimension: int, rate: float, hidden: tuple[int, ...], activation: str, seed: int) -> None:
     """Train one autoencoder, then an LSTM of each size on its codes and the two together; keep the losses."""
-    name = f"C{channels}-D{dimension}-{rate:g}-{activation}-{seed}"
-    target = HERE / "sizes" / f"{name}.parquet"
+    target = file_of(channels, dimension, rate, activation, seed)
+    name = target.stem
     if target.is_file():
         return
     cell = Cell(activation=activation, seed=seed)
@@ -82,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=1, help="models at a time")
     workers = parser.parse_args().workers
+    split()
     jobs = [(*size, activation, seed) for size in SIZES for seed in SEEDS for activation in ("ReLU", "ELU")]
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
         pool.starmap(train, jobs, chunksize=1)
