@@ -29,8 +29,9 @@ _SETS = "sets of instruments weigh alike; it was the mean over all pairs, most o
 REVISED = {
     "elu-plateau": "the rest is looked for; it was taken to be epochs 5 to 25, and the fall 25 to 45",
     "relu-plateau": "the rest is looked for; it was taken to be epochs 5 to 25, and the fall 25 to 45",
-    "elu-starts-above-relu": "added when seeds 100 to 102 had been seen, which the grid does not use",
-    "elu-joins-relu": "added when seeds 100 to 102 had been seen, which the grid does not use",
+    "elu-starts-above-relu": "added when seed 100 had been seen, which the grid does not use",
+    "elu-joins-relu": "added when seed 100 had been seen, which the grid does not use, and joined after 2 epochs; the "
+    "bar of 'elu-joins', over 2, it would miss",
     "several-sound-better": "only models that were trained for the same epochs are compared",
     "lstm-goes-with-grade": "within sets and within the STFT loss; it pooled three losses, whose models differ in both",
     "lstm-matters-most": "within sets and within the STFT loss; it pooled three losses, whose models differ in both",
