@@ -164,7 +164,7 @@ def overview(records: Records) -> Markdown:
     """Say how many corrected models there are, and what an epoch of each loss costs, relative to STFT."""
     about = records.about
     if not len(about):
-        return Markdown("No finished model.")
+        return Markdown(records.nothing())
     about = about[(about.gradient == "flow") & (about.elu_alpha == 1)]
     seconds = about.groupby(["instruments", "activation", "training_loss"]).seconds_autoencoder.mean().unstack()
     text = f"{len(about)} models whose gradient flows."

@@ -37,6 +37,12 @@ def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
     return chosen
 
 
+def counts(data: str) -> dict[str, int]:
+    """Return how many notes a data folder has of each role, 0 where it has none; FileNotFoundError as `labels`."""
+    found = [label.role for label in labels(data)]
+    return {role: found.count(role) for role in TABLE2}
+
+
 def nearest(data: str, role: str, pitch: int, velocity: int) -> Label:
     """Return the note of a role that is nearest in pitch, then in velocity."""
     return min(labels(data, (role,)), key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity)))

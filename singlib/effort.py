@@ -42,7 +42,8 @@ def models(records: Records) -> pd.DataFrame:
     about = about[(about.gradient == "flow") & (about.elu_alpha == 1)]
     history = records.history[records.history.stage != "lstm"]
     last = history.groupby(["cell", "stage"])[["updates", "epoch"]].max().groupby("cell").sum()
-    notes = {name: len(choice.labels(records.profile.data, roles)) for name, roles in INSTRUMENT_SETS.items()}
+    counts = choice.counts(records.profile.data)
+    notes = {name: sum(counts[role] for role in roles) for name, roles in INSTRUMENT_SETS.items()}
     quality = records.quality
     quality = quality.assign(score=quality.grade.map(SCORES), accuracy=100.0 * (quality.pitch_heard >= HEARD))
     tracked = quality.pitch.map(midi_to_hz).between(*TRACKED)
@@ -96,7 +97,7 @@ def told(records: Records) -> str:
     """Say how accuracy and grade go with the notes seen: Spearman's rank correlation over the kinds of models."""
     frame = models(records)
     if not len(frame):
-        return "No finished model."
+        return records.nothing()
     means = frame.groupby(KIND)[["notes_seen", "accuracy", "score"]].mean()
     ranks = means.rank().corr().notes_seen
     best = means.accuracy.idxmax()

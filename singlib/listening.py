@@ -54,7 +54,12 @@ class ListeningTest(Room):
             for button, grade in zip(self.buttons, GRADES, strict=True)
         ]
         super().__init__([self.where, self.players, self.field, *meanings, self.undo, self.saved])
-        self._next()
+        missing = session.missing()
+        if missing:
+            self.where.value = missing
+            self.children = [self.where]
+        else:
+            self._next()
 
     def _typed(self, change: dict[str, Any]) -> None:
         key = change["new"].strip()

@@ -56,7 +56,7 @@ class Session:
     Raises
     ------
     ValueError
-        If the name cannot name a file, no model is finished, or the ratings on disk are not a test's.
+        If the name cannot name a file, or the ratings on disk are not a test's.
     """
 
     records: Records
@@ -66,12 +66,18 @@ class Session:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.listener):
             raise ValueError(f"listener {self.listener!r} cannot name a file: use letters, digits, - and _")
-        if not self.stimuli():
-            raise ValueError(
-                f"no model of profile {self.records.profile.name} is finished: "
-                f"train with `singlib run --profile {self.records.profile.name}`"
-            )
         self.ratings()
+
+    def missing(self) -> str:
+        """Say in a sentence what is missing for a test; empty if nothing is."""
+        profile = self.records.profile
+        if not nsynth.at_hand(profile.data):
+            split = profile.data.removeprefix("nsynth-")
+            return (
+                f"The test plays the notes themselves too, and data/{profile.data} is not on this machine: fetch it with "
+                f"`make data SPLIT={split}`, or choose another profile."
+            )
+        return "" if self.stimuli() else self.records.nothing() or f"No note of profile {profile.name} is at hand."
 
     @property
     def file(self) -> Path:

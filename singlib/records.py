@@ -47,6 +47,16 @@ class Records:
     about: pd.DataFrame = field(default_factory=pd.DataFrame)
     carried: frozenset[str] = frozenset()
 
+    def nothing(self) -> str:
+        """Say in a sentence what to do where no model is finished; empty if one is."""
+        if len(self.about):
+            return ""
+        name = self.profile.name
+        return (
+            f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`, or choose a "
+            "profile whose records come with the project: recorded, recorded-many-updates."
+        )
+
     def folder(self, cell: str) -> Path:
         """Return where ``cell.json`` and ``done.json`` of a cell, by name, are."""
         if cell in self.carried:

@@ -40,7 +40,7 @@ def overview(records: Records) -> Markdown:
     """Return in Markdown what the profile asks, its regime beside the paper's, and how many models are finished."""
     profile = records.profile
     planned = len(cells(profile))
-    lines = [f"**{profile.question}**"] if profile.question else []
+    lines = [f"**{part}**" for part in (records.nothing(), profile.question) if part]
     lines.append(
         f"Profile **{profile.name}**: {planned - len(records.missing)} of {planned} models finished. A *regime* is "
         f"what decides how far a model gets in its training, and all numbers here are of this one: "
@@ -52,7 +52,7 @@ def overview(records: Records) -> Markdown:
         f"original C {PAPER.channels}, D {PAPER.dimension}, LSTM {PAPER.layers} x {PAPER.hidden})."
     )
     if profile.data != "nsynth-train":
-        counts = {role: len(choice.labels(profile.data, (role,))) for role in nsynth.TABLE2}
+        counts = choice.counts(profile.data)
         compared = ", ".join(f"{role} {count} ({nsynth.TABLE2[role].notes})" for role, count in counts.items())
         lines.append(f"**Not the paper's notes**, but {nsynth.SOURCES[profile.data]}. Notes here (paper): {compared}.")
         updates = {
@@ -95,6 +95,7 @@ def table_1(records: Records) -> pd.DataFrame:
         A row for each instrument set: models by loss and activation, samples here and in the paper.
     """
     done = set(records.history.get("cell", []))
+    counts = choice.counts(records.profile.data)
     rows = []
     for instruments, roles in INSTRUMENT_SETS.items():
         row: dict[str, object] = {"instr.": instruments}
@@ -106,7 +107,7 @@ def table_1(records: Records) -> pd.DataFrame:
                 corrected = _count([c.name for c in kind if not c.published], done)
                 ours += f" + {corrected}" if corrected else ""
                 row[f"{loss}/{activation}"] = f"{theirs or '–'} ({ours.strip()})"
-        row["sampl."] = len(choice.labels(records.profile.data, roles))
+        row["sampl."] = sum(counts[role] for role in roles)
         row["sampl. (paper)"] = sum(nsynth.TABLE2[role].notes for role in roles)
         rows.append(row)
     return pd.DataFrame(rows).set_index("instr.")

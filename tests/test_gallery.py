@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
-from singlib import choice, gallery, nsynth, players, tables
+from singlib import choice, gallery, nsynth, players, records, tables
+from singlib.grid import PROFILES
 from singlib.nsynth import VELOCITIES, Notes
 
 
@@ -90,6 +92,8 @@ def test_a_data_set_of_few_roles_or_one_velocity_is_shown(tmp_path, monkeypatch,
     nsynth.index.cache_clear()
     try:
         assert (tables.instruments("mini")["sampl."] != "0").sum() >= len(notes)
+        nothing = records.Records(PROFILES["smoke"], pd.DataFrame(), pd.DataFrame(), [])
+        assert tables.table_1(nothing)["sampl."].min() == 0 and "Notes here" in tables.overview(nothing).data
         assert gallery.keyboard("mini").axes
         assert len(gallery.waveforms("mini").axes) == 2 * len(notes) + 1  # and the colour bar
         assert players.table(gallery.sounds("mini")).data.count("<audio") == len(notes)

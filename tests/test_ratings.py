@@ -160,8 +160,18 @@ def test_bad_input_is_named(smoke, tmp_path):
     pd.DataFrame({"grade": ["good"]}).to_csv(session.file)
     with pytest.raises(ValueError, match=r"anna\.csv holds no ratings: its columns are at, listener"):
         Session(smoke, "anna")
-    with pytest.raises(ValueError, match="no model of profile quick is finished: train with `singlib run"):
-        Session(records.load("quick"), "anna")
+
+
+@pytest.mark.parametrize(
+    "profile, sentence",
+    [
+        ("quick", "No model of profile quick is finished. Train some"),
+        ("recorded", "fetch it with `make data SPLIT=test`"),
+    ],
+)
+def test_what_is_missing_for_a_test_is_said_in_its_place(profile, sentence):
+    shown = ListeningTest(Session(records.load(profile), "anna"))
+    assert [type(child).__name__ for child in shown.children] == ["HTML"] and sentence in shown.where.value
 
 
 def test_grades_survive_the_csv(smoke):
