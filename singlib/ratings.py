@@ -74,8 +74,8 @@ class Session:
         if not nsynth.at_hand(profile.data):
             split = profile.data.removeprefix("nsynth-")
             return (
-                f"The test plays the notes themselves too, and data/{profile.data} is not on this machine: fetch it with "
-                f"`make data SPLIT={split}`, or choose another profile."
+                f"The test plays the notes themselves too, and data/{profile.data} is not on this machine: fetch it "
+                f"with `make data SPLIT={split}`, or choose another profile."
             )
         return "" if self.stimuli() else self.records.nothing() or f"No note of profile {profile.name} is at hand."
 
