@@ -62,7 +62,7 @@ def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
             60,
             64,
             67,
-        ):  # a model misses pitches that it was not trained on: the chord is of notes that it was
+        ):  # it misses many pitches that it was not trained on
             waveform, rate = soundfile.read(tmp_path / "notes" / f"brass2-{pitch:03d}-100.wav")
             heard = np.median(librosa.yin(waveform, fmin=60, fmax=1500, sr=rate)[5:60])
             assert abs(librosa.hz_to_midi(heard) - pitch) < 0.5
