@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 
 from . import nsynth, page
 from .execution import NotebookError, execute
-from .files import check_writable, locked, write_json
-from .grid import ROOT, Cell, Profile, cells
+from .files import check_writable, locked, project_folder, write_json
+from .grid import Cell, Profile, cells
 from .runs import Run
 
 # Dask's sampling of its workers, which only wait for kernels here, takes 7 % of two cores away from these.
@@ -139,7 +139,8 @@ def run_grid(
     failed = {}
     with _client(scheduler, min(workers or default_workers(profile), len(todo))) as client:
         # run_cell is pure in Dask's sense only as long as the records stay: always run it.
-        futures = {client.submit(run_cell, cell, profile, str(ROOT), retries, pure=False): cell.name for cell in todo}
+        place = str(project_folder())
+        futures = {client.submit(run_cell, cell, profile, place, retries, pure=False): cell.name for cell in todo}
         try:  # after the cells are handed over: a cluster that grows with its work starts none before
             client.wait_for_workers(1, timeout=WORKERS_WITHIN)
         except TimeoutError:
@@ -222,12 +223,12 @@ def report(profile: Profile) -> Path:
     ValueError
         If the page would be too large to send.
     """
-    folder = ROOT / "figures" / profile.name
+    folder = project_folder() / "figures" / profile.name
     check_writable(folder)
     check_writable(folder.parent / ".notebooks")
     notebooks = [folder / f"{name}.ipynb" for name in REPORT]
     for notebook in notebooks:
-        execute(ROOT, notebook.stem, notebook, {"profile": profile.name})
+        execute(project_folder(), notebook.stem, notebook, {"profile": profile.name})
     return page.write(notebooks, folder / "report.html")
 
 

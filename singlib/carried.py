@@ -18,8 +18,8 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from . import nsynth
-from .files import read_json, replacing, write_json
-from .grid import ROOT, Cell, Profile, cells
+from .files import project_folder, read_json, replacing, write_json
+from .grid import Cell, Profile, cells
 from .runs import Run, recipe
 
 FRAMES = ("history", "quality")
@@ -27,7 +27,7 @@ FRAMES = ("history", "quality")
 
 def folder(profile: Profile) -> Path:
     """Return ``data/<profile>``."""
-    return ROOT / "data" / profile.name
+    return project_folder() / "data" / profile.name
 
 
 def cell_folder(profile: Profile, cell: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 
-from .grid import ROOT
+from .files import project_folder
 from .nsynth import TABLE2, VELOCITIES, Label, at_hand, index
 
 # The notes that Figures 16-22 show: role -> (MIDI pitch, velocity). The text's "f sharp 4" of the
@@ -25,7 +25,7 @@ def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
     ValueError
         If none of the roles has a note.
     """
-    listed = next(iter(sorted((ROOT / "data").glob(f"*/{data}.csv"))), None)
+    listed = next(iter(sorted((project_folder() / "data").glob(f"*/{data}.csv"))), None)
     if at_hand(data) or listed is None:
         found = list(index(data))
     else:

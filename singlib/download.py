@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from . import metadata, nsynth
 from .cache import SUMS, read_sums
-from .files import locked, remove_debris, replacing, write_json, write_text
-from .grid import ROOT, check_choice
+from .files import locked, project_folder, remove_debris, replacing, write_json, write_text
+from .grid import check_choice
 from .sound import decode
 from .stream import Stream, local
 
@@ -47,7 +47,7 @@ def plan(split: str, source: str | None = None) -> str:
     """
     check_choice("split", split, SPLITS)
     local(source or ADDRESS)
-    folder = ROOT / "data" / f"nsynth-{split}"
+    folder = project_folder() / "data" / f"nsynth-{split}"
     if (folder / SUMS).is_file():
         return f"{folder} is whole already: nothing to fetch"
     roles = ", ".join(f"{role} ({instrument})" for role, instrument in nsynth.ROLES[folder.name].items())
@@ -80,8 +80,11 @@ def download(split: str, source: str | None = None, say: Callable[[str], None] =
         What came out of a damaged archive is deleted.
     """
     check_choice("split", split, SPLITS)
-    folder = ROOT / "data" / f"nsynth-{split}"
-    with locked(ROOT / "data" / ".cache" / f"{folder.name}.download", f"{folder}: another process fetches it, waiting"):
+    folder = project_folder() / "data" / f"nsynth-{split}"
+    with locked(
+        project_folder() / "data" / ".cache" / f"{folder.name}.download",
+        f"{folder}: another process fetches it, waiting",
+    ):
         if not _whole(folder, say):
             _Fetch(folder, say).run(source or ADDRESS.format(split=split))
     return folder
@@ -142,7 +145,6 @@ class _Fetch:
         self.sums["examples.json"] = _digest(self.folder / "examples.json")
         names = sorted(self.sums, key=lambda name: (name != "examples.json", name))
         write_text(self.folder / SUMS, "".join(f"{self.sums[name]}  {name}\n" for name in names))
-        nsynth.index.cache_clear()
 
     @contextmanager
     def _archive(self, source: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]]:

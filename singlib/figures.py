@@ -17,8 +17,8 @@ from pypdf import PdfWriter
 from . import choice, curves, players, spectrograms
 from .claims import CLAIMS
 from .curves import Curves
-from .files import check_writable
-from .grid import ROOT, Cell, Profile
+from .files import check_writable, project_folder
+from .grid import Cell, Profile
 from .records import Records
 from .spectrograms import Note
 
@@ -176,7 +176,7 @@ def book(records: Records) -> Path:
 
 def output_folder(profile: Profile) -> Path:
     """Return ``figures/<profile>``, made if need be; PermissionError names it if nothing may be written there."""
-    folder = ROOT / "figures" / profile.name
+    folder = project_folder() / "figures" / profile.name
     check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

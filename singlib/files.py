@@ -1,4 +1,4 @@
-"""Files that a kill cannot leave half written, and locks that a kill lets go."""
+"""Where things lie; files that a kill cannot leave half written, and locks that a kill lets go."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def project_folder() -> Path:
+    """Return the folder under which everything is read and written: data/, runs/, figures/ and notebooks/.
+
+    SINGLIB_ROOT names another than the clone's. It is looked up at each call.
+    """
+    return Path(os.environ.get("SINGLIB_ROOT") or Path(__file__).parents[1]).resolve()
 
 
 @contextmanager

@@ -7,14 +7,9 @@ and CQT models with their gradient restored, which the authors could not train.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-
-# Everything that is read or written lies under here: data/, runs/, figures/, notebooks/.
-ROOT = Path(os.environ.get("SINGLIB_ROOT") or Path(__file__).parents[1]).resolve()
 
 BRASS = ("brass1", "brass2", "brass3", "brass4", "brass5")
 INSTRUMENT_SETS = {

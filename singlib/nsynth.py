@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from . import cache, metadata
-from .grid import ROOT, check_choice
+from .files import project_folder
+from .grid import check_choice
 from .sound import SAMPLE_RATE as SAMPLE_RATE
 from .sound import SAMPLES as SAMPLES
 from .sound import read_waveform as read_waveform
@@ -147,7 +148,6 @@ def paper_notes(data: str) -> dict[str, Label] | None:
     }
 
 
-@lru_cache
 def index(data: str) -> dict[Label, Path]:
     """Map every note of the eight roles under ``data/<data>`` to its file.
 
@@ -170,8 +170,15 @@ def index(data: str) -> dict[Label, Path]:
         one, or a note has a pitch or velocity that NSynth has not.
     """
     check_choice("data", data, ROLES)
-    folder = ROOT / "data" / data
-    examples = folder / "examples.json"
+    folder = project_folder() / "data" / data
+    parts = [part for part in (folder / "examples.json", folder / "audio") if part.exists()]
+    return _index(folder, tuple(part.stat().st_mtime_ns for part in parts))
+
+
+@lru_cache
+def _index(folder: Path, changed: tuple[int, ...]) -> dict[Label, Path]:
+    """Read the index of a folder once, until its list or its files change."""
+    data, examples = folder.name, folder / "examples.json"
     role_of = {instrument: role for role, instrument in ROLES[data].items()}
     found = {}
     for name, said in _examples(examples).items():
@@ -201,19 +208,23 @@ def index(data: str) -> dict[Label, Path]:
 
 def _examples(file: Path) -> dict[str, metadata.Said]:
     """Read an ``examples.json``, or say where to get one."""
-    if not ROOT.is_dir():
-        raise FileNotFoundError(f"SINGLIB_ROOT is {ROOT}, where there is no folder")
+    if not project_folder().is_dir():
+        raise FileNotFoundError(f"SINGLIB_ROOT is {project_folder()}, where there is no folder")
     if not file.is_file():
         data = file.parent.name
         fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
-        other = f", or set SINGLIB_ROOT, now {ROOT}, to where they are" if os.environ.get("SINGLIB_ROOT") else ""
+        other = (
+            f", or set SINGLIB_ROOT, now {project_folder()}, to where they are"
+            if os.environ.get("SINGLIB_ROOT")
+            else ""
+        )
         raise FileNotFoundError(f"{file} is missing: fetch the notes with `{fetch}`{other}")
     return metadata.read(file)
 
 
 def at_hand(data: str) -> bool:
     """Say whether the notes of a data folder are there."""
-    return (ROOT / "data" / data / "examples.json").is_file()
+    return (project_folder() / "data" / data / "examples.json").is_file()
 
 
 def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
@@ -228,12 +239,12 @@ def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
 
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
-    every = cache.digests(ROOT / "data" / data, list(index(data).values()))
+    every = cache.digests(project_folder() / "data" / data, list(index(data).values()))
     return _digest(select(data, roles), dict(zip(index(data), every, strict=True)))
 
 
 def _decoded(data: str) -> tuple[np.ndarray, list[str]]:
-    return cache.decoded(ROOT / "data" / data, list(index(data).values()))
+    return cache.decoded(project_folder() / "data" / data, list(index(data).values()))
 
 
 def _digest(chosen: dict[Label, Path], digests: dict[Label, str]) -> str:

@@ -21,8 +21,8 @@ import soundfile
 
 from . import choice, nsynth
 from .controls import same_power, stationary_noise
-from .files import locked, read_json, replacing
-from .grid import ROOT, check_choice
+from .files import locked, project_folder, read_json, replacing
+from .grid import check_choice
 from .nsynth import Label, read_waveform
 from .quality import GRADES, SCORES
 from .records import Records, describe
@@ -145,7 +145,7 @@ class Session:
 
 def folder(profile: str) -> Path:
     """Return where the ratings of a profile are kept: with the data, since no program can make them again."""
-    return ROOT / "data" / "ratings" / profile
+    return project_folder() / "data" / "ratings" / profile
 
 
 def _labels(data: str, roles: tuple[str, ...], notes: int) -> list[Label]:

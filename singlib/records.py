@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from . import carried, nsynth
-from .files import read_json
-from .grid import ROOT, Cell, Profile, cells, profile_named
+from .files import project_folder, read_json
+from .grid import Cell, Profile, cells, profile_named
 from .runs import Run
 
 
@@ -61,7 +61,7 @@ class Records:
         """Return where ``cell.json`` and ``done.json`` of a cell, by name, are."""
         if cell in self.carried:
             return carried.cell_folder(self.profile, cell)
-        return ROOT / "runs" / self.profile.name / cell
+        return project_folder() / "runs" / self.profile.name / cell
 
     def generated_file(self, cell: str, label: nsynth.Label) -> Path:
         """Return where a generated note is; of carried cells only those that the report plays are there."""

@@ -28,8 +28,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from . import nsynth
-from .files import check_unchanged, fingerprint, locked, read_json, remove_debris, replacing, write_json
-from .grid import ROOT, Cell, Profile
+from .files import check_unchanged, fingerprint, locked, project_folder, read_json, remove_debris, replacing, write_json
+from .grid import Cell, Profile
 
 # Raise this when a change makes the same cell end with other numbers: records of an older recipe are
 # then stale. tests/test_training.py holds a short golden history and fails when it is forgotten.
@@ -86,7 +86,7 @@ class Run:
 
     def __init__(self, cell: Cell, profile: Profile) -> None:
         self.cell, self.profile = cell, profile.sized(cell)
-        self.folder = ROOT / "runs" / profile.name / cell.name
+        self.folder = project_folder() / "runs" / profile.name / cell.name
         here = nsynth.at_hand(profile.data)
         self.recipe = recipe(cell, profile, nsynth.digest(profile.data, cell.roles) if here else self._digest_on_disk())
         self.signature = hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()

@@ -16,8 +16,8 @@ from IPython.display import Markdown
 
 from . import claims
 from .figures import MARKS, output_folder
-from .files import write_text
-from .grid import PAPER_LOSSES, PROFILES, ROOT, Cell
+from .files import project_folder, write_text
+from .grid import PAPER_LOSSES, PROFILES, Cell
 from .quality import SCORES, THRESHOLDS, grade_of
 from .records import Records, describe
 
@@ -35,7 +35,7 @@ def load() -> dict[tuple, Records]:
     FileNotFoundError
         If it is not there.
     """
-    rows = pd.read_parquet(ROOT / "data" / PROFILE.name / "sizes.parquet")
+    rows = pd.read_parquet(project_folder() / "data" / PROFILE.name / "sizes.parquet")
     found = {}
     for size, later in rows[rows.hidden > 0].groupby(SIZE, sort=False):
         own = dict(zip(SIZE, size, strict=True))

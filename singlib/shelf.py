@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from .files import project_folder
 from .generation import Model, load_model
-from .grid import ROOT
 
 
 def models() -> dict[str, Path]:
@@ -17,8 +17,10 @@ def models() -> dict[str, Path]:
     dict
         ``<profile>/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
     """
-    carried = sorted((ROOT / "data").glob("*/models/*.safetensors"))  # with a card for each (`singlib.cards`)
-    finished = sorted(marker.parent for marker in (ROOT / "runs").glob("*/*/done.json"))
+    carried = sorted(
+        (project_folder() / "data").glob("*/models/*.safetensors")
+    )  # with a card for each (`singlib.cards`)
+    finished = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
     found = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
     return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
 
@@ -43,7 +45,7 @@ def find(name: str) -> Path:
         return path
     like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
     hint = f"of {len(models())} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
-    hint = hint if ROOT.is_dir() else f"SINGLIB_ROOT is {ROOT}, where there is no folder"
+    hint = hint if project_folder().is_dir() else f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
     raise ValueError(f"no model {name!r}: {hint}")
 
 

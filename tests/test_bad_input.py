@@ -313,11 +313,8 @@ NOTE = "fluidr3_tuba-041-050"
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Make a data set of one brass instrument that a test may spoil."""
-    for module in (nsynth, choice):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
-    nsynth.index.cache_clear()
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     yield brass(tmp_path)
-    nsynth.index.cache_clear()
 
 
 def brass(root):
@@ -335,7 +332,6 @@ def spoil(folder, change):
     """Change what examples.json says."""
     entries = json.loads((folder / "examples.json").read_text())
     (folder / "examples.json").write_text(json.dumps(change(entries)))
-    nsynth.index.cache_clear()
 
 
 SPOILT = {
@@ -447,9 +443,7 @@ def test_a_root_that_is_not_there_is_named(tmp_path, monkeypatch):
     nowhere = tmp_path / "nowhere"
     answer = said("run", "--profile", "smoke", "--dry-run", root=nowhere)
     assert_a_sentence(said("generate", "--recorded", "keys", "--out", "x", root=nowhere), f"SINGLIB_ROOT is {nowhere}")
-    for module in (nsynth, choice):
-        monkeypatch.setattr(module, "ROOT", nowhere)
-    nsynth.index.cache_clear()
+    monkeypatch.setenv("SINGLIB_ROOT", str(nowhere))
     with pytest.raises(FileNotFoundError, match=f"^SINGLIB_ROOT is {nowhere}, where there is no folder"):
         nsynth.index("mini")
     nowhere.mkdir()
@@ -575,8 +569,7 @@ def files_of(folder):
 def read_damaged_notes(damages):
     """Read a damaged data folder in every way that a command does: it works, or a sentence names the file."""
     with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
-        for module in (nsynth, choice):
-            patch.setattr(module, "ROOT", Path(root))
+        patch.setenv("SINGLIB_ROOT", str(Path(root)))
         folder = brass(Path(root))
         for damage in damages:
             damage(folder)
@@ -587,14 +580,12 @@ def read_damaged_notes(damages):
             lambda: choice.notes_to_generate("mini", "brass3"),
             lambda: tables.instruments("mini"),
         ):
-            nsynth.index.cache_clear()
             try:
                 ask()
             except (ValueError, FileNotFoundError) as error:
                 assert str(folder) in str(error) or "data/mini holds no note of" in str(error), repr(error)
                 assert len(str(error)) < 600 and "\n" not in str(error).strip()
         assert files_of(folder) == before
-        nsynth.index.cache_clear()
 
 
 FOLDERS = st.lists(entry_spoilt() | metadata_spoilt() | sound_spoilt(), min_size=1, max_size=3)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from conftest import PROJECT, make_root, run_singlib
-from singlib import again, batch, cache, carried, execution, records, runs, status, training
+from singlib import again, batch, cache, execution, records, status, training
 from singlib.files import check_writable, held, read_json, replacing
 from singlib.grid import PROFILES, Cell, cells
 from singlib.runs import Run
@@ -26,7 +26,6 @@ from singlib.runs import Run
 SMOKE = PROFILES["smoke"]
 CELL = "keys-ELU-CQT-flow-0"
 OTHERS = {cell.name for cell in cells(SMOKE)} - {CELL}
-MODULES = (runs, records, carried)
 
 
 def without_override():
@@ -53,8 +52,7 @@ def root(tmp_path, smoke_root):
 @pytest.fixture
 def here(root, monkeypatch):
     """Have this process work in `root`."""
-    for module in MODULES:
-        monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setenv("SINGLIB_ROOT", str(root))
     return root
 
 
@@ -325,8 +323,7 @@ def test_a_missing_notebook_is_heard_of(tmp_path, monkeypatch):
     cell = Cell("keys", "ELU", "CQT")
     monkeypatch.setenv("SINGLIB_ROOT", str(root))  # run_cell sets it
     assert "train.ipynb" in batch.run_cell(cell, SMOKE, str(root))
-    for module in MODULES:
-        monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setenv("SINGLIB_ROOT", str(root))
     assert f"{CELL} failed: FileNotFoundError" in status.summary(SMOKE)
 
 
@@ -344,7 +341,7 @@ def test_the_kernel_is_this_python():
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_run_resumed_elsewhere_says_so(tmp_path, monkeypatch, moved):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(make_root(tmp_path)))
     from dataclasses import replace
 
     small, said = replace(SMOKE, epochs=(1, 1, 1)), []
@@ -377,8 +374,7 @@ def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch, capsys):
     root = make_root(tmp_path / "root")
     monkeypatch.setattr(batch, "WORKERS_WITHIN", 0.2)
     monkeypatch.setattr(batch, "run_cell", lambda *_: None)
-    for module in MODULES:
-        monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setenv("SINGLIB_ROOT", str(root))
     with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
         later = threading.Timer(3, cluster.scale, [1])
         monkeypatch.setattr(batch, "_checked", lambda client: client)
@@ -425,8 +421,7 @@ def spare(smoke_root, tmp_path_factory):
     folder = make_root(tmp_path_factory.mktemp("spare") / "root")
     shutil.copytree(smoke_root / "runs", folder / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        for module in MODULES:
-            patch.setattr(module, "ROOT", folder)
+        patch.setenv("SINGLIB_ROOT", str(folder))
         yield folder
 
 

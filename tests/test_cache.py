@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from singlib import cache, nsynth
+from singlib.files import project_folder
 from singlib.nsynth import TABLE2, VELOCITIES, load_notes
 from singlib.tables import instruments
 
@@ -17,11 +18,9 @@ from singlib.tables import instruments
 def own_root(tmp_path, monkeypatch):
     """Give data/mini a cache of its own."""
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "mini").symlink_to(nsynth.ROOT / "data" / "mini")
-    monkeypatch.setattr(nsynth, "ROOT", tmp_path)
-    nsynth.index.cache_clear()
+    (tmp_path / "data" / "mini").symlink_to(project_folder() / "data" / "mini")
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     yield tmp_path
-    nsynth.index.cache_clear()
 
 
 def test_nothing_is_decoded_twice(own_root, monkeypatch):
@@ -100,7 +99,7 @@ def test_memory_grows_with_what_is_touched(own_root):
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Make the metadata of the train split's notes, with files that are there but empty."""
-    monkeypatch.setattr(nsynth, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     folder = tmp_path / "data" / "nsynth-train"
     (folder / "audio").mkdir(parents=True)
     notes = nsynth.paper_notes("nsynth-train")
@@ -111,9 +110,7 @@ def train(tmp_path, monkeypatch):
         (folder / "audio" / f"{name}.wav").touch()
     outside = "brass_acoustic_001-065-025"  # above the paper's range
     examples[outside] = {"instrument_str": "brass_acoustic_001", "pitch": 65, "velocity": 25}
-    nsynth.index.cache_clear()
     yield folder, examples
-    nsynth.index.cache_clear()
 
 
 def test_table_2_of_the_paper_is_right_to_the_last_number(train):

@@ -52,15 +52,14 @@ def test_what_is_carried_has_its_provenance_and_weights(carrying):
 def test_the_carried_targets_are_the_notes(carrying, monkeypatch):
     label = choice.nearest("mini", "keys", *choice.FIGURE_NOTES["keys"])
     power = spectrograms.target(SMOKE, label)
-    monkeypatch.setattr(carried, "ROOT", carrying)
+    monkeypatch.setenv("SINGLIB_ROOT", str(carrying))
     np.testing.assert_allclose(carried.target(SMOKE, label), power, rtol=1e-6)
 
 
 def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     shutil.copytree(carrying / "data" / "smoke", tmp_path / "data" / "smoke")
-    for module in (runs, records, carried):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     found = records.load("smoke")
     assert not found.missing and found.carried == {cell.name for cell in cells(SMOKE)}
     marker = carried.cell_folder(SMOKE, CELL) / "done.json"

@@ -15,6 +15,7 @@ import pytest
 from nsynth_archive import OTHERS, WANTED, about, members, packed, served, stall, tar, wav
 
 from singlib import download, nsynth, stream
+from singlib.files import project_folder
 
 BODY = packed(members())
 STAND_IN = Path(__file__).parents[2] / "shared" / "nsynth-standin" / "nsynth-test-standin.jsonwav.tar.gz"
@@ -22,13 +23,10 @@ STAND_IN = Path(__file__).parents[2] / "shared" / "nsynth-standin" / "nsynth-tes
 
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
-    for module in (download, nsynth):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     monkeypatch.setattr(stream, "PAUSE", 0.01)
     monkeypatch.setattr(stream, "TIMEOUT", 1.0)
-    nsynth.index.cache_clear()
     yield tmp_path
-    nsynth.index.cache_clear()
 
 
 @pytest.fixture
@@ -38,7 +36,7 @@ def said():
 
 def fetch(source, said=None, split="test"):
     if isinstance(source, bytes):
-        file = download.ROOT / "archive.tar.gz"
+        file = project_folder() / "archive.tar.gz"
         file.write_bytes(source)
         source = str(file)
     return download.download(split, source, (said if said is not None else []).append)
@@ -52,13 +50,11 @@ def assert_whole(folder):
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-    nsynth.index.cache_clear()
     notes = nsynth.load_notes("nsynth-test", tuple(nsynth.TABLE2))
     assert len(notes) == len(WANTED) and {label.pitch for label in notes.labels()} == {60, 62}
 
 
 def assert_nothing_loads():
-    nsynth.index.cache_clear()
     with pytest.raises(FileNotFoundError, match=r"examples\.json is missing"):
         nsynth.load_notes("nsynth-test", ("keys",))
 
@@ -249,7 +245,7 @@ def test_an_interrupted_download_keeps_its_notes(said):
     half = len(BODY) // 2
     with served(BODY, lambda handler, attempt: handler.send(BODY, upto=half)) as server, pytest.raises(ConnectionError):
         fetch(server.url)
-    kept = {file: file.stat().st_mtime_ns for file in download.ROOT.rglob("*.wav")}
+    kept = {file: file.stat().st_mtime_ns for file in project_folder().rglob("*.wav")}
     assert 4 < len(kept) < len(WANTED)
     assert_nothing_loads()
     assert_whole(fetch(BODY, said))
@@ -305,7 +301,7 @@ def test_the_train_split_needs_only_the_papers_notes_and_comes_from_the_public_a
 
 
 def test_a_kept_note_that_the_archive_has_otherwise_is_replaced(said):
-    folder = download.ROOT / "data" / "nsynth-test" / "audio"
+    folder = project_folder() / "data" / "nsynth-test" / "audio"
     folder.mkdir(parents=True)
     (folder / f"{NOTE}.wav").write_bytes(wav(ANOTHER))
     assert_whole(fetch(BODY, said))

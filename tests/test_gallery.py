@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from singlib import choice, gallery, nsynth, players, records, tables
+from singlib import gallery, nsynth, players, records, tables
 from singlib.grid import PROFILES
 from singlib.nsynth import VELOCITIES, Notes
 
@@ -86,32 +86,22 @@ def made_up(root, notes):
 )
 def test_a_data_set_of_few_roles_or_one_velocity_is_shown(tmp_path, monkeypatch, notes, changes):
     """All that 01-data shows."""
-    for module in (nsynth, choice):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     made_up(tmp_path, notes)
-    nsynth.index.cache_clear()
-    try:
-        assert (tables.instruments("mini")["sampl."] != "0").sum() >= len(notes)
-        nothing = records.Records(PROFILES["smoke"], pd.DataFrame(), pd.DataFrame(), [])
-        assert tables.table_1(nothing)["sampl."].min() == 0 and "Notes here" in tables.overview(nothing).data
-        assert gallery.keyboard("mini").axes
-        assert len(gallery.waveforms("mini").axes) == 2 * len(notes) + 1  # and the colour bar
-        assert players.table(gallery.sounds("mini")).data.count("<audio") == len(notes)
-        measures = gallery.measures("mini")
-        assert len(gallery.velocity(measures).axes) == max(1, 2 * changes)
-        assert gallery.follows(measures).shape == (changes, 2)
-    finally:
-        nsynth.index.cache_clear()
+    assert (tables.instruments("mini")["sampl."] != "0").sum() >= len(notes)
+    nothing = records.Records(PROFILES["smoke"], pd.DataFrame(), pd.DataFrame(), [])
+    assert tables.table_1(nothing)["sampl."].min() == 0 and "Notes here" in tables.overview(nothing).data
+    assert gallery.keyboard("mini").axes
+    assert len(gallery.waveforms("mini").axes) == 2 * len(notes) + 1  # and the colour bar
+    assert players.table(gallery.sounds("mini")).data.count("<audio") == len(notes)
+    measures = gallery.measures("mini")
+    assert len(gallery.velocity(measures).axes) == max(1, 2 * changes)
+    assert gallery.follows(measures).shape == (changes, 2)
 
 
 def test_a_data_set_without_any_of_the_roles_says_so(tmp_path, monkeypatch):
-    for module in (nsynth, choice):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     made_up(tmp_path, {"fluidr3_banjo": [(60, 100)]})
-    nsynth.index.cache_clear()
-    try:
-        for show in (gallery.waveforms, gallery.sounds, gallery.measures):
-            with pytest.raises(ValueError, match="data/mini holds no note of keys, mallet"):
-                show("mini")
-    finally:
-        nsynth.index.cache_clear()
+    for show in (gallery.waveforms, gallery.sounds, gallery.measures):
+        with pytest.raises(ValueError, match="data/mini holds no note of keys, mallet"):
+            show("mini")

@@ -11,10 +11,10 @@ import soundfile
 
 from singlib import choice, nsynth
 from singlib.choice import notes_to_generate
-from singlib.grid import ROOT
+from singlib.files import project_folder
 from singlib.nsynth import TABLE2, VELOCITIES, Label, load_notes, select
 
-MINI = ROOT / "data" / "mini"
+MINI = project_folder() / "data" / "mini"
 COUNTS = dict(zip(TABLE2, (40, 40, 20, 15, 30, 15, 30, 30), strict=True))
 
 
@@ -87,7 +87,7 @@ def test_generated_notes_are_even_over_pitch_and_velocity(monkeypatch):
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """Make a data set of one brass instrument that a test may spoil."""
-    monkeypatch.setattr(nsynth, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     folder = tmp_path / "data" / "mini"
     (folder / "audio").mkdir(parents=True)
     examples = json.loads((MINI / "examples.json").read_text())
@@ -95,9 +95,7 @@ def copied(tmp_path, monkeypatch):
     (folder / "examples.json").write_text(json.dumps(kept))
     for name in kept:
         shutil.copy(MINI / "audio" / f"{name}.flac", folder / "audio")
-    nsynth.index.cache_clear()
     yield folder
-    nsynth.index.cache_clear()
 
 
 NOTE = "fluidr3_tuba-041-050"
@@ -109,7 +107,6 @@ def test_wav_is_taken_as_flac_is(copied):
     waveform, rate = soundfile.read(flac, dtype="int16")
     soundfile.write(flac.with_suffix(".wav"), waveform, rate, subtype="PCM_16")
     flac.unlink()
-    nsynth.index.cache_clear()
     assert np.array_equal(load_notes("mini", ("brass3",)).waveforms, before)
 
 
@@ -140,14 +137,12 @@ def test_what_is_missing_is_named(copied):
     with pytest.raises(FileNotFoundError, match=r"nsynth-train.*examples\.json"):
         load_notes("nsynth-train", ("keys",))
     (copied / "audio" / f"{NOTE}.flac").unlink()
-    nsynth.index.cache_clear()
     with pytest.raises(FileNotFoundError, match=NOTE):
         load_notes("mini", ("brass3",))
 
 
 def test_damaged_metadata_is_named(copied):
     (copied / "examples.json").write_text('{"half')
-    nsynth.index.cache_clear()
     with pytest.raises(ValueError, match=r"examples\.json is no JSON"):
         load_notes("mini", ("brass3",))
 
@@ -157,7 +152,6 @@ def test_a_label_that_nsynth_has_not_is_named(copied, field, value):
     examples = json.loads((copied / "examples.json").read_text())
     examples[NOTE][field] = value
     (copied / "examples.json").write_text(json.dumps(examples))
-    nsynth.index.cache_clear()
     with pytest.raises(ValueError, match=f"{NOTE} has pitch .*{value}"):
         load_notes("mini", ("brass3",))
 

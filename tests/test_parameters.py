@@ -3,7 +3,7 @@
 import papermill
 import pytest
 
-from singlib.grid import ROOT
+from singlib.files import project_folder
 from singlib.parameters import assigned, check_names, latest
 
 
@@ -34,5 +34,5 @@ def test_a_misspelt_name_is_told_with_the_right_one():
 def test_papermill_stops_at_a_wrong_parameter(tmp_path, notebook, given, message):
     with pytest.raises(papermill.PapermillExecutionError, match=message):
         papermill.execute_notebook(
-            ROOT / "notebooks" / f"{notebook}.ipynb", tmp_path / "out.ipynb", given, progress_bar=False
+            project_folder() / "notebooks" / f"{notebook}.ipynb", tmp_path / "out.ipynb", given, progress_bar=False
         )

@@ -11,7 +11,7 @@ import soundfile
 from IPython.display import HTML
 from safetensors.numpy import load_file, save_file
 
-from conftest import run_singlib
+from conftest import PROJECT, run_singlib
 from singlib import cards, generation, playing, runs, shelf
 from singlib.grid import PROFILES, Cell
 from singlib.nsynth import Label, select
@@ -183,14 +183,16 @@ def test_another_model_is_played_once(smoke_root, monkeypatch):
 
 
 def test_the_play_room_without_a_model_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(shelf, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     with pytest.raises(ValueError, match="train some with `singlib run --profile quick`"):
         playing.PlayRoom()
 
 
 def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, monkeypatch):
     run = Run(Cell("brass1"), PROFILES["smoke"])
-    monkeypatch.setattr(shelf, "ROOT", tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mini").symlink_to(PROJECT / "data" / "mini")
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     weights = cards.publish(run, tmp_path / "data" / "recorded" / "models")
     assert next(iter(shelf.models())) == f"recorded/{run.cell.name}"
     assert shelf.find(run.cell.name) == shelf.find(f"recorded/{run.cell.name}") == weights

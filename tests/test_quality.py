@@ -82,7 +82,7 @@ def test_the_bars_on_some_notes_of_every_instrument():
 def test_the_bars_on_the_half_that_no_threshold_was_fixed_on(data, monkeypatch):
     if not (PROJECT / "data" / data).is_dir():
         pytest.skip(f"data/{data} is not there")
-    monkeypatch.setattr(nsynth, "ROOT", PROJECT)
+    monkeypatch.setenv("SINGLIB_ROOT", str(PROJECT))
     check_bars(campaign(data, assay.reported(data)))
 
 

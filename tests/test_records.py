@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from conftest import make_root
 from singlib import nsynth, records, runs
 from singlib.files import replacing
 from singlib.grid import PROFILES, Cell
@@ -21,7 +22,7 @@ SMOKE = PROFILES["smoke"]
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(make_root(tmp_path)))
     return Run(Cell("brass1"), SMOKE)
 
 

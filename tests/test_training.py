@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from conftest import make_root
 from singlib import runs, stages, training
 from singlib.generation import load_model
 from singlib.grid import LOSSES, PROFILES, Cell
@@ -21,7 +22,7 @@ TINY = replace(PROFILES["smoke"], name="tiny", epochs=(2, 1, 1), subset=None)
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("SINGLIB_ROOT", str(make_root(tmp_path)))
     return tmp_path
 
 
