@@ -42,7 +42,8 @@ def data(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be read and kept")] = False,
 ) -> None:
     """Fetch the notes of the eight instruments of an NSynth split into data/, and nothing else."""
-    from . import download, tables
+    from .nsynth import download
+    from .report import tables
 
     try:
         if dry_run:
@@ -64,17 +65,17 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would run, and how long")] = False,
 ) -> None:
     """Train every cell of a profile that is not done, each in an executed notebook under runs/."""
-    from . import batch
-    from . import status as status_of
     from .grid import profile_named
+    from .runs import cluster
+    from .runs.status import plan
 
     try:
         size = profile_named(profile)
         if dry_run:
-            names = [cell.name for cell in batch.select(size, cells)]
-            print(status_of.plan(size, names, workers or batch.default_workers(size)))
+            names = [cell.name for cell in cluster.select(size, cells)]
+            print(plan(size, names, workers or cluster.default_workers(size)))
             return
-        failed = batch.run_grid(size, cells, workers, scheduler, retries)
+        failed = cluster.run_grid(size, cells, workers, scheduler, retries)
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib run: {told(error)}") from error
     if failed:
@@ -84,11 +85,11 @@ def run(
 @app.command()
 def status(profile: ProfileName = "quick") -> None:
     """Show how far a profile is: Table 1 with what is done, runs, failed, is stale or missing."""
-    from . import status as status_of
     from .grid import profile_named
+    from .runs.status import summary
 
     try:
-        print(status_of.summary(profile_named(profile)))
+        print(summary(profile_named(profile)))
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib status: {told(error)}") from error
 
@@ -108,14 +109,15 @@ def generate(
     outside: Annotated[bool, typer.Option("--outside", help="also pitches it was never trained on")] = False,
 ) -> None:
     """Write notes as a trained model plays them, without the data set."""
-    from . import generation, shelf
     from .grid import check_choice
+    from .network import generation
+    from .runs import models
 
     try:
         if (run is None) == (recorded is None):
             raise ValueError("name a model by --run or by --recorded")
         check_choice("format", suffix, generation.FORMATS)
-        model = shelf.load(run or recorded)
+        model = models.load(run or recorded)
         if notes is None:
             role = instrument or model.roles[0]
             check_choice("instrument", role, model.roles)
@@ -140,18 +142,18 @@ def report(
     only: Annotated[str | None, typer.Option(help="some parts alone: fig07,table3,claims")] = None,
 ) -> None:
     """Rebuild Figures 1-22, Tables 1-3 and the report page of a profile into figures/."""
-    from . import batch
     from .grid import profile_named
+    from .report import page
+    from .runs import records
+    from .runs.notebooks import NotebookError
 
     try:
         if only:
-            from . import parts, records
-
-            parts.save(only.split(","), records.load(profile))
+            page.save_parts(only.split(","), records.load(profile))
             print(f"wrote {only} to figures/{profile}/")
             return
-        print(f"wrote {batch.report(profile_named(profile))}")
-    except (OSError, ValueError, batch.NotebookError) as error:
+        print(f"wrote {page.report(profile_named(profile))}")
+    except (OSError, ValueError, NotebookError) as error:
         raise SystemExit(f"singlib report: {told(error)}") from error
 
 
@@ -161,11 +163,11 @@ def carry(
     models: Annotated[str, typer.Option(help="cells whose weights to carry too, separated by commas")] = "",
 ) -> None:
     """Put the finished runs of a profile into data/<profile>/, to come with the project."""
-    from . import cards
     from .grid import profile_named
+    from .report.carry import carry_runs
 
     try:
-        names = cards.carry(profile_named(profile), [name for name in models.split(",") if name])
+        names = carry_runs(profile_named(profile), [name for name in models.split(",") if name])
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib carry: {told(error)}") from error
     print(f"data/{profile}/ holds the records of {len(names)} cells")
@@ -177,10 +179,10 @@ def again(
     epochs: Annotated[int, typer.Option(min=1, help="of the autoencoder")] = 3,
 ) -> None:
     """Train the first epochs of a recorded cell again, and compare them with its record."""
-    from . import again as second
+    from .runs.again import CLOSE, train_again
 
     try:
-        found = second.again(folder, epochs)
+        found = train_again(folder, epochs)
     except (OSError, ValueError) as error:
         raise SystemExit(f"singlib again: {told(error)}") from error
     apart = found[found.difference > found.allowed]
@@ -188,7 +190,7 @@ def again(
         first = apart.iloc[0]
         where = f"{first.spectrum} in epoch {first.epoch} is {first.difference:.1e} apart"
         raise SystemExit(f"singlib again: {where}, more than rounding makes of it ({first.allowed:.1e} at the most)")
-    rounded = found.allowed.max() > second.CLOSE
+    rounded = found.allowed.max() > CLOSE
     rounding = ", no more than another processor's rounding makes of it" if rounded else ""
     print(f"the same to {found.difference.max():.1e}{rounding}")
 

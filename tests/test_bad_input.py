@@ -21,10 +21,13 @@ from hypothesis import given, settings
 from safetensors.torch import save_file
 
 from conftest import run_singlib
-from singlib import choice, generation, measures, nsynth, sound, stream, tables, weights
-from singlib.generation import load_model, write_notes
-from singlib.nsynth import Label
-from singlib.quality import grade
+from singlib import nsynth
+from singlib.grading import measures
+from singlib.grading.grades import grade
+from singlib.network import generation, weights
+from singlib.network.generation import load_model, write_notes
+from singlib.nsynth import Label, audio, download, selection
+from singlib.report import tables
 
 TONE = np.sin(np.arange(64_000) / 10)
 
@@ -420,7 +423,7 @@ def test_a_sound_whose_header_leads_nowhere_is_named_without_a_traceback_of_its_
         for at in range(len(whole)):
             for end in (28, 35, 42):
                 with contextlib.suppress(ValueError):
-                    sound.decode((whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])[:end], NOTE)
+                    audio.decode((whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])[:end], NOTE)
 
 
 def test_a_full_disk_under_the_cache_is_an_error_and_leaves_nothing(data):
@@ -457,16 +460,16 @@ def test_a_root_that_is_not_there_is_named(tmp_path, monkeypatch):
 )
 def test_a_source_that_cannot_be_read_is_refused_at_once(source):
     with pytest.raises(ValueError, match=r"cannot be read: SOURCE is http://|is no URL"):
-        stream.Stream(source, pytest.fail)
+        download.Stream(source, pytest.fail)
 
 
 def test_a_file_may_be_named_as_a_url(tmp_path):
     file = tmp_path / "an archive.tar.gz"
     file.write_bytes(b"notes")
-    assert stream.Stream(file.as_uri(), pytest.fail).read() == b"notes"
-    assert stream.Stream(str(file), pytest.fail).read() == b"notes"
+    assert download.Stream(file.as_uri(), pytest.fail).read() == b"notes"
+    assert download.Stream(str(file), pytest.fail).read() == b"notes"
     with pytest.raises(FileNotFoundError, match="nowhere is missing"):
-        stream.Stream(f"file://{tmp_path}/nowhere", pytest.fail).read()
+        download.Stream(f"file://{tmp_path}/nowhere", pytest.fail).read()
 
 
 def test_the_command_refuses_a_source_in_a_sentence(tmp_path):
@@ -577,7 +580,7 @@ def read_damaged_notes(damages):
         for ask in (
             lambda: nsynth.load_notes("mini", ("brass3",)),
             lambda: nsynth.digest("mini", ("brass3",)),
-            lambda: choice.notes_to_generate("mini", "brass3"),
+            lambda: selection.notes_to_generate("mini", "brass3"),
             lambda: tables.instruments("mini"),
         ):
             try:

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from conftest import PROJECT, make_root, run_singlib
-from singlib import again, batch, cache, execution, records, status, training
 from singlib.files import check_writable, held, read_json, replacing
 from singlib.grid import PROFILES, Cell, cells
-from singlib.runs import Run
+from singlib.nsynth import cache
+from singlib.runs import again, cluster, notebooks, records, status, training
+from singlib.runs.run_folder import Run
 
 SMOKE = PROFILES["smoke"]
 CELL = "keys-ELU-CQT-flow-0"
@@ -272,7 +273,8 @@ def test_reading_while_another_finishes_never_fails(here):
 
 def test_as_many_workers_as_the_process_has_cores():
     command = (
-        "from singlib import batch; from singlib.grid import PROFILES; print(batch.default_workers(PROFILES['smoke']))"
+        "from singlib.grid import PROFILES; from singlib.runs.cluster import default_workers; "
+        "print(default_workers(PROFILES['smoke']))"
     )
     keep = {min(os.sched_getaffinity(0))}
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
@@ -322,7 +324,7 @@ def test_a_missing_notebook_is_heard_of(tmp_path, monkeypatch):
     (root / "notebooks").mkdir()
     cell = Cell("keys", "ELU", "CQT")
     monkeypatch.setenv("SINGLIB_ROOT", str(root))  # run_cell sets it
-    assert "train.ipynb" in batch.run_cell(cell, SMOKE, str(root))
+    assert "train.ipynb" in cluster.run_cell(cell, SMOKE, str(root))
     monkeypatch.setenv("SINGLIB_ROOT", str(root))
     assert f"{CELL} failed: FileNotFoundError" in status.summary(SMOKE)
 
@@ -330,13 +332,13 @@ def test_a_missing_notebook_is_heard_of(tmp_path, monkeypatch):
 def test_any_error_around_a_notebook_is_heard_of(tmp_path, monkeypatch):
     root = make_root(tmp_path / "root")
     monkeypatch.setenv("SINGLIB_ROOT", str(root))
-    monkeypatch.setattr(batch, "execute", lambda *_: (_ for _ in ()).throw(KeyError("of some library")))
-    assert "KeyError" in batch.run_cell(Cell("keys", "ELU", "CQT"), SMOKE, str(root))
+    monkeypatch.setattr(cluster, "execute", lambda *_: (_ for _ in ()).throw(KeyError("of some library")))
+    assert "KeyError" in cluster.run_cell(Cell("keys", "ELU", "CQT"), SMOKE, str(root))
     assert "KeyError" in read_json(root / "runs" / "smoke" / ".failed" / f"{CELL}.json")["error"]
 
 
 def test_the_kernel_is_this_python():
-    assert execution._own_kernel()(kernel_name="python3").kernel_spec.argv[0] == sys.executable
+    assert notebooks._own_kernel()(kernel_name="python3").kernel_spec.argv[0] == sys.executable
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -364,7 +366,7 @@ def test_again_with_a_wrong_path_is_a_sentence(tmp_path):
     (tmp_path / "cell.json").write_text("{}")
     for folder, said in ((tmp_path / "none", "holds no cell.json"), (tmp_path, "cell.json is damaged (no recipe)")):
         with pytest.raises((FileNotFoundError, ValueError), match=str(folder)) as found:
-            again.again(folder)
+            again.train_again(folder)
         assert said in str(found.value) and "Errno" not in str(found.value)
 
 
@@ -372,14 +374,14 @@ def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch, capsys):
     from dask.distributed import Client, LocalCluster
 
     root = make_root(tmp_path / "root")
-    monkeypatch.setattr(batch, "WORKERS_WITHIN", 0.2)
-    monkeypatch.setattr(batch, "run_cell", lambda *_: None)
+    monkeypatch.setattr(cluster, "WORKERS_WITHIN", 0.2)
+    monkeypatch.setattr(cluster, "run_cell", lambda *_: None)
     monkeypatch.setenv("SINGLIB_ROOT", str(root))
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
-        later = threading.Timer(3, cluster.scale, [1])
-        monkeypatch.setattr(batch, "_checked", lambda client: client)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local, Client(local) as client:
+        later = threading.Timer(3, local.scale, [1])
+        monkeypatch.setattr(cluster, "_checked", lambda client: client)
         later.start()
-        assert batch.run_grid(SMOKE, CELL, scheduler=client) == {}
+        assert cluster.run_grid(SMOKE, CELL, scheduler=client) == {}
         later.join()
     assert "has no workers yet; waiting" in capsys.readouterr().err
 
@@ -402,7 +404,7 @@ def test_a_users_matplotlibrc_changes_no_figure(root, tmp_path, monkeypatch):
     )
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "tiny.ipynb")
-    execution.execute(tmp_path, "tiny", tmp_path / "shown" / "tiny.ipynb", {})
+    notebooks.execute(tmp_path, "tiny", tmp_path / "shown" / "tiny.ipynb", {})
     assert '"10.0\\n"' in (tmp_path / "shown" / "tiny.ipynb").read_text()
 
 

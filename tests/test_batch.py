@@ -11,8 +11,8 @@ import nbformat
 import pytest
 
 from conftest import make_root, run_singlib
-from singlib import batch
 from singlib.grid import PROFILES, cells
+from singlib.runs import cluster
 
 COMPARED = ("history.csv", "quality.csv", "sing.safetensors")
 
@@ -30,7 +30,7 @@ def test_every_cell_leaves_an_executed_notebook_and_its_records(smoke_root):
 
 def test_a_finished_grid_trains_nothing(smoke_root, monkeypatch, capsys):
     before = {file: file.stat().st_mtime_ns for file in (smoke_root / "runs").rglob("*")}
-    assert batch.run_grid(PROFILES["smoke"]) == {}
+    assert cluster.run_grid(PROFILES["smoke"]) == {}
     assert "6 cells, 6 done already" in capsys.readouterr().out
     assert before == {file: file.stat().st_mtime_ns for file in (smoke_root / "runs").rglob("*")}
 

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from singlib import cache, nsynth
+from singlib import nsynth
 from singlib.files import project_folder
-from singlib.nsynth import TABLE2, VELOCITIES, load_notes
-from singlib.tables import instruments
+from singlib.nsynth import TABLE2, VELOCITIES, cache, load_notes
+from singlib.report.tables import instruments
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from singlib.grid import PROFILES, Cell
 from singlib.nsynth import load_notes
-from singlib.probes import autoencoder_losses
+from singlib.report.probes import autoencoder_losses
 
 EPOCHS = 20
 LONG = [pytest.param(*case, EPOCHS, marks=pytest.mark.slow) for case in product(["ReLU", "ELU"], ["MFC", "CQT"])]

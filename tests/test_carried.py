@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from conftest import PROJECT, ROOT, make_root, run_singlib
-from singlib import again, carried, choice, nsynth, records, runs, spectrograms
+from singlib import nsynth
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells
-from singlib.stages import Trainer
+from singlib.listening import spectrograms
+from singlib.network.stages import Trainer
+from singlib.nsynth import selection
+from singlib.runs import again, recorded, records, run_folder
 
 SMOKE = PROFILES["smoke"]
 RECORDED = [PROFILES[name] for name in ("recorded", "recorded-many-updates")]  # whose reports come with the project
@@ -50,10 +53,10 @@ def test_what_is_carried_has_its_provenance_and_weights(carrying):
 
 
 def test_the_carried_targets_are_the_notes(carrying, monkeypatch):
-    label = choice.nearest("mini", "keys", *choice.FIGURE_NOTES["keys"])
+    label = selection.nearest("mini", "keys", *selection.FIGURE_NOTES["keys"])
     power = spectrograms.target(SMOKE, label)
     monkeypatch.setenv("SINGLIB_ROOT", str(carrying))
-    np.testing.assert_allclose(carried.target(SMOKE, label), power, rtol=1e-6)
+    np.testing.assert_allclose(recorded.target(SMOKE, label), power, rtol=1e-6)
 
 
 def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tmp_path):
@@ -62,19 +65,19 @@ def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tm
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     found = records.load("smoke")
     assert not found.missing and found.carried == {cell.name for cell in cells(SMOKE)}
-    marker = carried.cell_folder(SMOKE, CELL) / "done.json"
+    marker = recorded.cell_folder(SMOKE, CELL) / "done.json"
     about = json.loads(marker.read_text())
     about["recipe"]["sizes"]["batch"] += 1
     marker.write_text(json.dumps(about))
     found = records.load("smoke")
     assert found.missing == [CELL] and CELL not in set(found.history.cell)
-    monkeypatch.setattr(runs, "RECIPE", runs.RECIPE + 1)
+    monkeypatch.setattr(run_folder, "RECIPE", run_folder.RECIPE + 1)
     assert len(records.load("smoke").missing) == len(cells(SMOKE))
 
 
 def test_carrying_again_keeps_cells_whose_runs_are_gone(carrying, smoke_root):
     shutil.rmtree(carrying / "runs" / "smoke" / CELL)
-    files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in carried.FRAMES]
+    files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in recorded.FRAMES]
     before = [file.read_bytes() for file in files]
     assert run_singlib("carry", "--profile", "smoke", root=carrying).wait() == 0
     assert [file.read_bytes() for file in files] == before
@@ -83,7 +86,7 @@ def test_carrying_again_keeps_cells_whose_runs_are_gone(carrying, smoke_root):
 
 def test_a_cell_run_again_gives_its_history(carrying):
     folder = carrying / "data" / "smoke" / "cells" / CELL
-    found = again.again(folder, log=lambda line: None)  # all it has, which is fewer than three
+    found = again.train_again(folder, log=lambda line: None)  # all it has, which is fewer than three
     assert (found.difference == 0).all() and set(found.epoch) == {0, 1, 2} and len(found) == 9
 
 
@@ -108,10 +111,10 @@ def test_another_processor_is_no_other_result(tmp_path, smoke_root, monkeypatch)
     legs = [facts["legs"][0] | {"device": "another"}, *facts["legs"][1:]]
     (folder / "cell.json").write_text(json.dumps(facts | {"device": "another", "legs": legs}))
     monkeypatch.setattr(again, "CLOSE", 1e-9)
-    found = again.again(folder, log=lambda line: None)
+    found = again.train_again(folder, log=lambda line: None)
     assert found.difference.max() > again.CLOSE and (found.difference <= found.allowed).all()
     (folder / "cell.json").write_text(json.dumps(facts))  # of this machine: to the bit, or not at all
-    found = again.again(folder, log=lambda line: None)
+    found = again.train_again(folder, log=lambda line: None)
     assert (found.difference > found.allowed).any()
 
 
@@ -120,7 +123,7 @@ def test_other_notes_than_the_record_s_are_an_error(tmp_path, smoke_root):
     facts = json.loads((folder / "cell.json").read_text())
     (folder / "cell.json").write_text(json.dumps(facts | {"data_digest": "0" * 64}))
     with pytest.raises(ValueError, match="holds other notes than"):
-        again.again(folder)
+        again.train_again(folder)
 
 
 def test_carrying_needs_finished_models(smoke_root):
@@ -133,18 +136,18 @@ def test_carrying_needs_finished_models(smoke_root):
 def test_what_is_on_record_is_of_the_recipe_of_now(profile):
     """No change of sizes, recipe or marker may make hours of training stale unseen."""
     names = {place.parent.name for place in (PROJECT / "data" / profile.name / "cells").glob("*/done.json")}
-    assert names == {cell.name for cell in carried.fresh(profile)} == set(carried.read(profile, "history").cell)
-    assert names == set(carried.read(profile, "quality").cell) and names <= {cell.name for cell in cells(profile)}
+    assert names == {cell.name for cell in recorded.fresh(profile)} == set(recorded.read(profile, "history").cell)
+    assert names == set(recorded.read(profile, "quality").cell) and names <= {cell.name for cell in cells(profile)}
 
 
 def test_the_whole_grid_of_many_updates_is_on_record():
     profile = PROFILES["recorded-many-updates"]
-    assert carried.fresh(profile) == cells(profile)
+    assert recorded.fresh(profile) == cells(profile)
     assert sum(cell.published for cell in cells(profile)) == 84
 
 
 def test_the_papers_regime_is_graded_as_grades_are_now():
-    assert set(records.load("recorded").about.grading) == {runs.GRADING}
+    assert set(records.load("recorded").about.grading) == {run_folder.GRADING}
     assert set(records.load("recorded-many-updates").about.grading) == {2}, "its README says so"
 
 

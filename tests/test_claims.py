@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from singlib import verdicts
 from singlib.claims import CLAIMS, VERDICTS, check
+from singlib.claims.statistics import Untestable, almost_all, every, holm, judge, rank_correlation
+from singlib.grading.grades import GRADES
 from singlib.grid import ACTIVATIONS, BRASS, INSTRUMENT_SETS, LOSSES, PROFILES, Cell, cells
-from singlib.quality import GRADES
-from singlib.records import Records, describe
-from singlib.statistics import Untestable, almost_all, every, holm, judge, rank_correlation
+from singlib.report import verdicts
+from singlib.runs.records import Records, describe
 
 T = np.arange(51)
 BY_KEY = {claim.key: claim for claim in CLAIMS}

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from conftest import make_root, run_singlib
-from singlib import batch, runs, status
 from singlib.grid import PROFILES, cells
+from singlib.runs import cluster, run_folder, status
 
 COMPARED = ("history.csv", "quality.csv", "sing.safetensors")
 BIN = Path(sys.executable).parent
@@ -167,8 +167,8 @@ def test_a_client_of_ones_own(smoke_root, capsys):
     folder = smoke_root / "runs" / "smoke" / KEYS[0]
     before = {name: (folder / name).read_bytes() for name in COMPARED}
     shutil.rmtree(folder)
-    with batch._client(None, 1) as client:
-        assert batch.run_grid(PROFILES["smoke"], KEYS[0], scheduler=client) == {}
+    with cluster._client(None, 1) as client:
+        assert cluster.run_grid(PROFILES["smoke"], KEYS[0], scheduler=client) == {}
     assert re.search(r"dashboard: http://127.0.0.1:\d+/status", capsys.readouterr().out)
     assert before == {name: (folder / name).read_bytes() for name in COMPARED}
 
@@ -282,7 +282,7 @@ def test_a_dry_run_says_what_would_run_and_why(root, smoke_root):
 
 
 def test_what_is_stale_is_said_with_its_reason(smoke_root, monkeypatch):
-    monkeypatch.setattr(runs, "RECIPE", runs.RECIPE + 1)
+    monkeypatch.setattr(run_folder, "RECIPE", run_folder.RECIPE + 1)
     said = status.plan(PROFILES["smoke"], KEYS, 2)
     assert f"{KEYS[0]:30} stale    recipe (1 -> 2)" in said and "3 cells would run" in said
     assert "6 stale" in status.summary(PROFILES["smoke"])
@@ -300,13 +300,13 @@ def test_the_live_view_ends_when_nothing_runs(smoke_root, monkeypatch):
 
 def test_gpus_get_a_worker_each(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5")
-    assert batch.default_workers(PROFILES["paper"]) == 3
+    assert cluster.default_workers(PROFILES["paper"]) == 3
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     tool = tmp_path / "nvidia-smi"
     tool.write_text('#!/bin/sh\necho "GPU 0: A (UUID: x)"\necho "GPU 1: A (UUID: y)"\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert batch.default_workers(PROFILES["paper"]) == 2
-    with batch._client(None, 2) as client:
+    assert cluster.default_workers(PROFILES["paper"]) == 2
+    with cluster._client(None, 2) as client:
         seen = client.run(lambda: os.environ["CUDA_VISIBLE_DEVICES"])
     assert sorted(seen.values()) == ["0", "1"]

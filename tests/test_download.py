@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from nsynth_archive import OTHERS, WANTED, about, members, packed, served, stall, tar, wav
 
-from singlib import download, nsynth, stream
+from singlib import nsynth
 from singlib.files import project_folder
+from singlib.nsynth import download
 
 BODY = packed(members())
 STAND_IN = Path(__file__).parents[2] / "shared" / "nsynth-standin" / "nsynth-test-standin.jsonwav.tar.gz"
@@ -24,8 +25,8 @@ STAND_IN = Path(__file__).parents[2] / "shared" / "nsynth-standin" / "nsynth-tes
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
-    monkeypatch.setattr(stream, "PAUSE", 0.01)
-    monkeypatch.setattr(stream, "TIMEOUT", 1.0)
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    monkeypatch.setattr(download, "TIMEOUT", 1.0)
     yield tmp_path
 
 
@@ -152,7 +153,7 @@ HOPELESS = {
 
 @pytest.mark.parametrize(("behave", "error", "message"), HOPELESS.values(), ids=HOPELESS)
 def test_a_hopeless_server_is_named(behave, error, message, monkeypatch):
-    monkeypatch.setattr(stream, "TIMEOUT", 0.3)
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
     with served(BODY, behave) as server, pytest.raises(error, match=f"(?s){server.url}.*{message}"):
         fetch(server.url)
     assert_nothing_loads()

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from conftest import run_singlib
-from singlib import answer, figures, parts, records, tables, verdicts
 from singlib.claims import CLAIMS, check
+from singlib.grading.grades import GRADES
 from singlib.grid import PROFILES, cells
-from singlib.quality import GRADES
-from singlib.records import Records, describe
+from singlib.report import answer, figures, page, tables, verdicts
+from singlib.runs import records
+from singlib.runs.records import Records, describe
 
 
 def made_up(profile, keep=lambda cell: True):
@@ -158,12 +159,12 @@ def test_single_parts_are_saved_alone_and_unknown_ones_named(smoke_root):
         *("claims.csv", "claims.md"),
     }
     with pytest.raises(ValueError, match="unknown part 'fig7'; choose one of fig01, fig02"):
-        parts.save(["fig08", "fig7"], records.load("smoke"))
+        page.save_parts(["fig08", "fig7"], records.load("smoke"))
     assert not (out / "fig08.png").exists()
 
 
 def test_figures_and_tables_import_no_torch():
-    code = "import sys; from singlib import answer, parts, records, verdicts; sys.exit('torch' in sys.modules)"
+    code = "import sys; from singlib.report import page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

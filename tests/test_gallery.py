@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import soundfile
 
-from singlib import gallery, nsynth, players, records, tables
+from singlib import nsynth
 from singlib.grid import PROFILES
+from singlib.listening import players
 from singlib.nsynth import VELOCITIES, Notes
+from singlib.report import gallery, tables
+from singlib.runs import records
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from singlib.figures import FIGURES, Curves
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells, profile_named
+from singlib.report.figures import FIGURES, Curves
 
 PAPER_TABLE_1 = {"keys": 10, "mallet": 1, "voice": 1, "k+m+v": 1}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from singlib import models
+from singlib.network import sing
 from singlib.spectra import STFT, SpectralLoss
 
 OURS = {  # of a recorded weight's name
@@ -33,8 +33,8 @@ def reference():
 @pytest.fixture(scope="module")
 def networks(reference):
     config = json.loads(str(reference["config"]).replace("'", '"'))
-    autoencoder = models.Autoencoder(config["channels"], config["dimension"])
-    sequence = models.SequenceGenerator(5, config["dimension"], config["hidden"], config["layers"], velocities=6)
+    autoencoder = sing.Autoencoder(config["channels"], config["dimension"])
+    sequence = sing.SequenceGenerator(5, config["dimension"], config["hidden"], config["layers"], velocities=6)
     weights = {"ae": {}, "seq": {}}
     for key, value in reference.items():
         prefix = next((prefix for prefix in OURS if key.startswith(f"{prefix}.")), None)
@@ -63,14 +63,14 @@ def test_sing_gives_the_original_outputs(reference, networks):
     labels = [torch.from_numpy(reference[key][:, 0]) for key in ("instrument", "pitch", "velocity")]
     codes, _ = sequence(*labels)
     close(codes, reference["s"])
-    close(models.SING(sequence, autoencoder.decoder)(*labels), reference["w"])
+    close(sing.SING(sequence, autoencoder.decoder)(*labels), reference["w"])
 
 
 def test_lstm_in_chunks_equals_the_whole(reference, networks):
     _, sequence = networks
     labels = [torch.from_numpy(reference[key][:, 0]) for key in ("instrument", "pitch", "velocity")]
     state, parts = None, []
-    for start in range(0, models.STEPS, 32):
+    for start in range(0, sing.STEPS, 32):
         codes, state = sequence(*labels, slice(start, start + 32), state)
         parts.append(codes)
     close(torch.cat(parts, -1), reference["s"])
@@ -84,20 +84,20 @@ def test_loss_is_the_original_one(reference):
 
 def test_a_note_keeps_its_place_from_padding_to_trimming():
     notes = torch.randn(2, 64_000)
-    padded, target = models.pad(notes), models.target(notes)
+    padded, target = sing.pad(notes), sing.target(notes)
     assert padded.shape == (2, 68_608)
     assert torch.equal(padded[:, 1792:-1792], target)
-    assert torch.equal(models.trim(target), notes)
+    assert torch.equal(sing.trim(target), notes)
 
 
 @pytest.mark.parametrize("activation", ["ReLU", "ELU", "SELU"])
 def test_any_size_and_activation_makes_a_note(activation):
-    autoencoder = models.Autoencoder(5, 3, activation)
+    autoencoder = sing.Autoencoder(5, 3, activation)
     assert autoencoder(torch.zeros(1, 68_608)).shape == (1, 65_024)
     names = {type(layer).__name__ for layer in autoencoder.modules()}
     assert activation in names
 
 
 def test_elu_alpha_reaches_every_layer():
-    alphas = [layer.alpha for layer in models.Autoencoder(4, 2, "ELU", 10.0).modules() if hasattr(layer, "alpha")]
+    alphas = [layer.alpha for layer in sing.Autoencoder(4, 2, "ELU", 10.0).modules() if hasattr(layer, "alpha")]
     assert alphas == [10.0] * 6

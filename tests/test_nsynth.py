@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from singlib import choice, nsynth
-from singlib.choice import notes_to_generate
+from singlib import nsynth
 from singlib.files import project_folder
-from singlib.nsynth import TABLE2, VELOCITIES, Label, load_notes, select
+from singlib.nsynth import TABLE2, VELOCITIES, Label, load_notes, select, selection
+from singlib.nsynth.selection import notes_to_generate
 
 MINI = project_folder() / "data" / "mini"
 COUNTS = dict(zip(TABLE2, (40, 40, 20, 15, 30, 15, 30, 30), strict=True))
@@ -73,7 +73,7 @@ def test_generated_notes_are_table_2s_share_with_the_notes_of_the_figures():
 
 def test_generated_notes_are_even_over_pitch_and_velocity(monkeypatch):
     paper = [Label("keys", pitch, velocity) for pitch in range(21, 109) for velocity in VELOCITIES]
-    monkeypatch.setattr(choice, "labels", lambda data, roles: list(paper))
+    monkeypatch.setattr(selection, "labels", lambda data, roles: list(paper))
     labels = notes_to_generate("nsynth-train", "keys")
     assert len(labels) == 89 and Label("keys", 66, 100) in labels
     assert {label.pitch for label in labels} == set(range(21, 109))

@@ -8,9 +8,9 @@ from nbconvert import HTMLExporter
 from pypdf import PdfReader
 
 from conftest import PROJECT
-from singlib import page
 from singlib.claims import VERDICTS
-from singlib.figures import STAMP
+from singlib.report import page
+from singlib.report.figures import STAMP
 
 LOAD = """async () => Promise.all([...document.querySelectorAll('audio')].map(async (player) => {
     const context = new OfflineAudioContext(1, 16000, 16000);
@@ -30,8 +30,8 @@ PLAYING = {"01-data": 8, "02-losses": 1, "05-quality": 18}
 
 @pytest.fixture(scope="module")
 def report(smoke_root):
-    from singlib.batch import report
     from singlib.grid import PROFILES
+    from singlib.runs.cluster import report
 
     return report(PROFILES["smoke"])
 

@@ -4,7 +4,7 @@ import papermill
 import pytest
 
 from singlib.files import project_folder
-from singlib.parameters import assigned, check_names, latest
+from singlib.runs.notebooks import assigned, check_names, latest
 
 
 def test_assigned_names():

@@ -12,17 +12,19 @@ from IPython.display import HTML
 from safetensors.numpy import load_file, save_file
 
 from conftest import PROJECT, run_singlib
-from singlib import cards, generation, playing, runs, shelf
 from singlib.grid import PROFILES, Cell
+from singlib.listening import piano
+from singlib.network import generation
 from singlib.nsynth import Label, select
-from singlib.runs import Run
+from singlib.runs import models
+from singlib.runs.run_folder import Run
 
 NAME = "runs/smoke/keys-ReLU-STFT-flow-0"
 
 
 @pytest.fixture(scope="module")
 def model(smoke_root):
-    return shelf.load(NAME)
+    return models.load(NAME)
 
 
 def generate(*arguments):
@@ -96,7 +98,7 @@ def test_a_pitch_at_another_velocity_is_played_and_named(smoke_root, model, tmp_
     notes = {"keys": [[60, 25], [60, 50], [72, 100]]}
     file, out = tmp_path / "few.safetensors", tmp_path / "notes"
     few = model.about | {"notes": notes, "pitches": {"keys": [60, 72]}}
-    save_file(load_file(shelf.find(NAME)), file, {"about": json.dumps(few)})
+    save_file(load_file(models.find(NAME)), file, {"about": json.dumps(few)})
     known = generation.load_model(file)
     assert known.trained(Label("keys", 60, 100)) == "pitch" and known.pitches("keys") == [60, 72]
     command = ("generate", "--run", str(file), "--velocity", "50,100", "--out", str(out))
@@ -124,11 +126,11 @@ def test_a_note_louder_than_full_scale_is_turned_down(tmp_path):
 
 def grey(room):
     """Return the pitches of the keys that are coloured as unknown."""
-    return {int(key.description) for key in room.keyboard.piano if key.style.button_color in playing.COLOURS["never"]}
+    return {int(key.description) for key in room.keyboard.piano if key.style.button_color in piano.COLOURS["never"]}
 
 
 def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_root):
-    room = playing.PlayRoom(NAME, "runs/smoke/brass1-ReLU-STFT-flow-0")
+    room = piano.PlayRoom(NAME, "runs/smoke/brass1-ReLU-STFT-flow-0")
     assert "does not play keys" in room.said.value
     room.other.value = "runs/smoke/keys-ELU-CQT-flow-0"
     room.keyboard.pitch.value = 66
@@ -149,14 +151,14 @@ def test_a_run_without_weights_is_named_and_the_room_plays_on(smoke_root):
     try:
         (gone / "done.json").write_text("{}")
         lost = f"runs/smoke/{gone.name}"
-        room = playing.PlayRoom(NAME)
+        room = piano.PlayRoom(NAME)
         room.model.value = lost
         assert f"{lost} <b>cannot be played</b>" in room.said.value and "<audio" not in room.players.value
         room.model.value = NAME
         assert "cannot" not in room.said.value and room.players.value.count("autoplay") == 1
         room.other.value = lost
         assert f"{lost} <b>cannot be played</b>" in room.said.value and room.players.value.count("<audio") >= 1
-        assert "cannot be played" in playing.PlayRoom(lost).said.value, "also to begin with"
+        assert "cannot be played" in piano.PlayRoom(lost).said.value, "also to begin with"
     finally:
         (gone / "done.json").unlink()
         gone.rmdir()
@@ -166,18 +168,18 @@ def test_a_damaged_recording_leaves_the_model_to_be_heard(smoke_root, monkeypatc
     def damaged(file):
         raise ValueError(f"{file} cannot be decoded")
 
-    room = playing.PlayRoom(NAME)
-    monkeypatch.setattr(playing.nsynth, "read_waveform", damaged)
+    room = piano.PlayRoom(NAME)
+    monkeypatch.setattr(piano.nsynth, "read_waveform", damaged)
     room.keyboard.pitch.value = 56
     assert "recording of this note cannot be read" in room.said.value and room.players.value.count("<audio") == 1
 
 
 def test_another_model_is_played_once(smoke_root, monkeypatch):
-    room = playing.PlayRoom("runs/smoke/brass1-ReLU-STFT-flow-0")
+    room = piano.PlayRoom("runs/smoke/brass1-ReLU-STFT-flow-0")
     room.keyboard.pitch.value = 10  # outside both: the new model's instrument and pitch change too
     played = []
-    draw = playing.side_by_side
-    monkeypatch.setattr(playing, "side_by_side", lambda sounds: played.append(list(sounds)) or draw(sounds))
+    draw = piano.side_by_side
+    monkeypatch.setattr(piano, "side_by_side", lambda sounds: played.append(list(sounds)) or draw(sounds))
     room.model.value = NAME
     assert [names[-1] for names in played] == [NAME] and room.instrument.value == "keys"
 
@@ -185,7 +187,7 @@ def test_another_model_is_played_once(smoke_root, monkeypatch):
 def test_the_play_room_without_a_model_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     with pytest.raises(ValueError, match="train some with `singlib run --profile quick`"):
-        playing.PlayRoom()
+        piano.PlayRoom()
 
 
 def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, monkeypatch):
@@ -193,9 +195,9 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mini").symlink_to(PROJECT / "data" / "mini")
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
-    weights = cards.publish(run, tmp_path / "data" / "recorded" / "models")
-    assert next(iter(shelf.models())) == f"recorded/{run.cell.name}"
-    assert shelf.find(run.cell.name) == shelf.find(f"recorded/{run.cell.name}") == weights
+    weights = models.publish(run, tmp_path / "data" / "recorded" / "models")
+    assert next(iter(models.models())) == f"recorded/{run.cell.name}"
+    assert models.find(run.cell.name) == models.find(f"recorded/{run.cell.name}") == weights
     assert weights.stat().st_size < 0.55 * run.weights_file.stat().st_size
     note = [Label("brass1", 62, 100)]
     full, half = (generation.load_model(file).generate(note) for file in (run.weights_file, weights))
@@ -215,9 +217,9 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
         assert part in text, part
 
 
-@pytest.mark.parametrize("name", [name for name in shelf.models() if not name.startswith("runs/")])
+@pytest.mark.parametrize("name", [name for name in models.models() if not name.startswith("runs/")])
 def test_a_model_that_comes_with_the_project_plays_in_tune_and_has_its_card(name):
-    weights = shelf.find(name)
+    weights = models.find(name)
     model = generation.load_model(weights)
     text = weights.with_suffix(".md").read_text()
     assert weights.stem == model.about["cell"] and "CC BY 4.0" in text and "Not good for" in text
@@ -233,30 +235,30 @@ def test_a_model_that_comes_with_the_project_plays_in_tune_and_has_its_card(name
 
 def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is missing: only a finished run has a model"):
-        cards.publish(Run(Cell("mallet"), PROFILES["smoke"]), tmp_path)
+        models.publish(Run(Cell("mallet"), PROFILES["smoke"]), tmp_path)
     run = Run(Cell("brass1"), PROFILES["smoke"])
     huge = tmp_path / "sing.safetensors"
     save_file({"decoder.0.weight": 1e6 * load_file(run.weights_file)["decoder.0.weight"]}, huge, {"about": "{}"})
-    monkeypatch.setattr(runs.Run, "weights_file", huge)
+    monkeypatch.setattr(run.Run, "weights_file", huge)
     with pytest.raises(ValueError, match=r"decoder\.0\.weight has weights beyond half precision"):
-        cards.publish(run, tmp_path)
+        models.publish(run, tmp_path)
 
 
 def test_keys_have_a_colour_for_each_kind_of_note():
-    keyboard = playing.Keyboard()
+    keyboard = piano.Keyboard()
     keyboard.pitch.value = 61
     keyboard.draw({60: "note", 62: "pitch", 63: "pitch", 64: "never"})
     colours = {int(key.description): key.style.button_color for key in keyboard.piano}
-    kinds = playing.COLOURS
+    kinds = piano.COLOURS
     assert colours[60] == kinds["note"][0] and colours[62] == kinds["pitch"][0] and colours[64] == kinds["never"][0]
     assert colours[63] == kinds["pitch"][1] != colours[62], "a black key"
     assert len({colours[pitch] for pitch in (60, 62, 64)}) == 3
 
 
 def test_a_key_pressed_again_plays_again(smoke_root, monkeypatch):
-    room = playing.PlayRoom(NAME)
+    room = piano.PlayRoom(NAME)
     played = []
-    monkeypatch.setattr(playing.players, "table", lambda *of: played.append(of) or HTML("sounds"))
+    monkeypatch.setattr(piano.players, "table", lambda *of: played.append(of) or HTML("sounds"))
     for _ in range(2):
         room.keyboard.piano[room.keyboard.pitch.value - room.keyboard.first.value].click()
     assert len(played) == 2 and room.players.value == "sounds"

@@ -4,8 +4,8 @@ import librosa
 import numpy as np
 import pytest
 
-from singlib import probes
 from singlib.nsynth import Label, index, read_waveform
+from singlib.report import probes
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from conftest import run_singlib
-from singlib import nsynth, records
-from singlib.generation import load_model
+from singlib import nsynth
 from singlib.grid import PROFILES, cells
-from singlib.stages import Trainer
+from singlib.network.generation import load_model
+from singlib.network.stages import Trainer
+from singlib.runs import records
 
 
 @pytest.fixture(params=["smoke", pytest.param("quick", marks=pytest.mark.slow)])

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from singlib import ratings, records, tables
-from singlib.listening import ListeningTest
-from singlib.quality import GRADES
-from singlib.ratings import ANCHOR, REFERENCE, Session
+from singlib.grading.grades import GRADES
+from singlib.listening import blind_test
+from singlib.listening.blind_test import ANCHOR, REFERENCE, ListeningTest, Session
+from singlib.report import tables
+from singlib.runs import records
 
 
 @pytest.fixture
 def smoke(smoke_root, tmp_path, monkeypatch):
-    monkeypatch.setattr(ratings, "folder", lambda profile: tmp_path / profile)
+    monkeypatch.setattr(blind_test, "folder", lambda profile: tmp_path / profile)
     return records.load("smoke")
 
 
@@ -70,9 +71,9 @@ import os, signal, sys
 from pathlib import Path
 from singlib import files, ratings, records
 from singlib.listening import ListeningTest
-ratings.folder = lambda profile: Path(sys.argv[1]) / profile
+blind_test.folder = lambda profile: Path(sys.argv[1]) / profile
 left, blow = int(sys.argv[2]), sys.argv[3]
-test = ListeningTest(ratings.Session(records.load("smoke"), "anna"))
+test = ListeningTest(blind_test.Session(records.load("smoke"), "anna"))
 for number in range(left):
     test.field.value = str(1 + number % 6)
 if blow == "while writing":
@@ -107,7 +108,7 @@ def test_two_windows_of_a_listener_lose_nothing(smoke):
 
 
 def test_without_ratings_there_is_no_agreement_and_no_row_in_table_3(smoke):
-    table = ratings.agreement(smoke)
+    table = blind_test.agreement(smoke)
     assert table.index.tolist() == ["all"] and table.loc["all", "ratings"] == 0 and not table.loc["all", "reliable"]
     assert set(tables.table_3(smoke).index.get_level_values("grade")) == {"paper", "published", "corrected"}
 
@@ -124,10 +125,10 @@ def honest(stimulus):
 
 def test_table_3_and_agreement_come_from_the_ratings(smoke):
     listen(smoke, "anna", honest)
-    alone = ratings.agreement(smoke)
+    alone = blind_test.agreement(smoke)
     assert np.isnan(alone.loc["all", "Krippendorff's alpha"])
     listen(smoke, "ben", honest)
-    table = ratings.agreement(smoke)
+    table = blind_test.agreement(smoke)
     assert table.loc["all", "Krippendorff's alpha"] == pytest.approx(1)
     assert table.loc["anna", REFERENCE] == 5 and table.loc["anna", ANCHOR] == 0 and table.reliable.all()
     shown = tables.table_3(smoke)
@@ -137,7 +138,7 @@ def test_table_3_and_agreement_come_from_the_ratings(smoke):
     assert tables.taus(smoke).loc["published, listeners", "entries (STFT)"] == 3
 
     listen(smoke, "carl", lambda stimulus: "-" if stimulus.cell == REFERENCE else "++")
-    table = ratings.agreement(smoke)
+    table = blind_test.agreement(smoke)
     assert not table.loc["carl", "reliable"] and table.loc["anna", "reliable"]
     assert table.loc["all", "Krippendorff's alpha"] < 0.5
     assert tables.table_3(smoke).loc[("keys", "published, listeners"), "STFT/ReLU"] == "o", "who fails does not count"
@@ -145,8 +146,8 @@ def test_table_3_and_agreement_come_from_the_ratings(smoke):
 
 def test_ratings_of_a_model_trained_anew_do_not_count(smoke, monkeypatch):
     listen(smoke, "anna", honest)
-    monkeypatch.setattr(ratings, "_signature", lambda records, cell: "another")
-    said = ratings.load(smoke)
+    monkeypatch.setattr(blind_test, "_signature", lambda records, cell: "another")
+    said = blind_test.load(smoke)
     assert set(said.cell) == {REFERENCE, ANCHOR}
 
 

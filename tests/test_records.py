@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from conftest import make_root
-from singlib import nsynth, records, runs
+from singlib import nsynth
 from singlib.files import replacing
 from singlib.grid import PROFILES, Cell
-from singlib.runs import Run
-from singlib.training import train_cell
+from singlib.runs import records, run_folder
+from singlib.runs.run_folder import Run
+from singlib.runs.training import train_cell
 
 SMOKE = PROFILES["smoke"]
 
@@ -48,7 +49,7 @@ CHANGES = {
         patch.setattr(nsynth, "digest", lambda *_: "other"),
         Run(Cell("brass1"), SMOKE),
     )[1],
-    "recipe (1 -> 1000000)": lambda patch: (patch.setattr(runs, "RECIPE", 10**6), Run(Cell("brass1"), SMOKE))[1],
+    "recipe (1 -> 1000000)": lambda patch: (patch.setattr(run_folder, "RECIPE", 10**6), Run(Cell("brass1"), SMOKE))[1],
 }
 
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from conftest import make_root
-from singlib import runs, stages, training
-from singlib.generation import load_model
 from singlib.grid import LOSSES, PROFILES, Cell
+from singlib.network import stages
+from singlib.network.generation import load_model
 from singlib.nsynth import Label, load_notes
-from singlib.runs import Run
+from singlib.runs import run_folder, training
+from singlib.runs.run_folder import Run
 
 GOLDEN = Path(__file__).parent / "golden_history.csv"
 GOLDEN_QUALITY = Path(__file__).parent / "golden_quality.csv"
@@ -41,22 +42,22 @@ def golden(path, ours, recipe):
 
 
 def test_golden_history_and_quality(root):
-    """The recipe's numbers: when they change on purpose, raise runs.RECIPE (or GRADING) and delete the file."""
+    """The recipe's numbers: when they change on purpose, raise run_folder.RECIPE (or GRADING) and delete the file."""
     cells = [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT"), Cell("brass1", "ReLU", "MFC")]
     done = [training.train_cell(cell, TINY, "cpu", quiet) for cell in cells]
     ours, quality = (
         pd.concat([pd.read_csv(run.folder / name).assign(cell=run.cell.name) for run in done], ignore_index=True)
         for name in ("history.csv", "quality.csv")
     )
-    kept = golden(GOLDEN, ours, runs.RECIPE)
+    kept = golden(GOLDEN, ours, run_folder.RECIPE)
     labels = ["cell", "stage", "epoch", "updates", "spectrum", "role"]
     assert ours[labels].equals(kept[labels])
     first = (ours.stage == "autoencoder") & (ours.epoch < 2)  # later epochs multiply the rounding of a machine
     for rows, precision in ((first, 2e-5), (~first, 1e-3)):
-        np.testing.assert_allclose(ours.loss[rows], kept.loss[rows], precision, err_msg="raise runs.RECIPE")
-    kept = golden(GOLDEN_QUALITY, quality, runs.GRADING)
+        np.testing.assert_allclose(ours.loss[rows], kept.loss[rows], precision, err_msg="raise run_folder.RECIPE")
+    kept = golden(GOLDEN_QUALITY, quality, run_folder.GRADING)
     labels = ["cell", "role", "pitch", "velocity", "grade"]
-    assert quality[labels].equals(kept[labels]), "other notes or grades: raise runs.GRADING"
+    assert quality[labels].equals(kept[labels]), "other notes or grades: raise run_folder.GRADING"
     for measure in set(quality) - set(labels):
         np.testing.assert_allclose(quality[measure], kept[measure], rtol=0.02, atol=0.02, err_msg=measure)
 
@@ -205,7 +206,7 @@ def test_a_run_graded_by_an_older_grading_is_graded_again_without_training(root,
     kept = (run.folder / "quality.csv").read_bytes()
     weights = run.weights_file.stat().st_mtime_ns
     (run.folder / "quality.csv").write_text("as it was\n")
-    monkeypatch.setattr(runs, "GRADING", runs.GRADING + 1)
+    monkeypatch.setattr(run_folder, "GRADING", run_folder.GRADING + 1)
     assert run.state() == "ungraded"
     monkeypatch.setattr(training, "_train", lambda *_: pytest.fail("trained again"))
     training.train_cell(run.cell, TINY, "cpu", quiet)

@@ -22,8 +22,8 @@ import torch
 from singlib import nsynth
 from singlib.files import replacing
 from singlib.grid import PROFILES, Cell
-from singlib.stages import STAGES, Trainer
-from singlib.training import device_name, keep_freed_memory, make_repeatable
+from singlib.network.stages import STAGES, Trainer
+from singlib.runs.training import device_name, keep_freed_memory, make_repeatable
 
 HERE = Path(__file__).parent
 SEEDS = (100, 101, 102)

@@ -1,6 +1,6 @@
 """The plain reading in a process of its own, with the C library's settings that anybody would start it with.
 
-Our side keeps freed memory, as a cell of the grid does (`singlib.training.keep_freed_memory`); in one
+Our side keeps freed memory, as a cell of the grid does (`singlib.runs.training.keep_freed_memory`); in one
 process the plain reading would share what that saves.
 """
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import plain
 
-from singlib import curves, figures, nsynth
+from singlib import nsynth
 from singlib.grid import PROFILES, cells
-from singlib.records import Records, describe
+from singlib.report import curves, figures
+from singlib.runs.records import Records, describe
 
 pytest_plugins = ["ratios"]  # the fixture `compare`
 

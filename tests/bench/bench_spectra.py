@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from singlib.models import Autoencoder
+from singlib.network.sing import Autoencoder
 from singlib.spectra import SPECTRA, SpectralLoss
 
 pytest_plugins = ["ratios"]  # the fixture `compare`

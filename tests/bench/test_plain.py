@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from singlib import models
+from singlib.network import sing
 from singlib.nsynth import Label, index, read_waveform
 from singlib.spectra import SPECTRA, SpectralLoss
 
@@ -23,7 +23,7 @@ def relative(ours, theirs):
 
 @pytest.mark.parametrize("name", SPECTRA)
 def test_losses_agree(name, notes):
-    target = models.target(notes)
+    target = sing.target(notes)
     # |d| has no derivative at 0: with this seed no d is so small that rounding decides its sign.
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(2))
     ours, theirs = ((0.7 * target + 0.02 * noise).requires_grad_() for _ in range(2))
@@ -38,13 +38,13 @@ def test_losses_agree(name, notes):
 @pytest.mark.parametrize("name", SPECTRA)
 def test_autoencoders_agree(name, activation, function, notes):
     torch.manual_seed(0)
-    ours, theirs = models.Autoencoder(32, 8, activation), plain.PlainAutoencoder(32, 8, function)
+    ours, theirs = sing.Autoencoder(32, 8, activation), plain.PlainAutoencoder(32, 8, function)
     pairs = list(zip(ours.parameters(), theirs.parameters(), strict=True))
     with torch.no_grad():
         for mine, other in pairs:
             other.copy_(mine)
-    value = SpectralLoss(SPECTRA[name]())(ours(models.pad(notes)), models.target(notes))
-    expected = plain.loss(name, theirs(models.pad(notes)), models.target(notes))
+    value = SpectralLoss(SPECTRA[name]())(ours(sing.pad(notes)), sing.target(notes))
+    expected = plain.loss(name, theirs(sing.pad(notes)), sing.target(notes))
     value.backward()
     expected.backward()
     assert value.item() == pytest.approx(expected.item(), rel=1e-4)

@@ -1,0 +1,165 @@
+"""Controls: notes spoilt in known ways, to find out what a measure of quality hears.
+
+Each function takes the waveform of a real note, ``(samples,)`` at 16 kHz, and returns one of the same
+length. What is random is drawn from a seed. `controls` makes all of them.
+
+>>> worse = added_noise(waveform, snr=10)
+>>> controls("mini", Label("keys", 66, 100))["an octave off"]
+"""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+
+from .. import nsynth
+from ..nsynth import SAMPLE_RATE, Label, read_waveform
+
+FRAME, HOP = 1024, 256  # samples, those of the paper's spectrograms
+
+
+def silence(waveform: np.ndarray) -> np.ndarray:
+    """Return digital silence."""
+    return np.zeros_like(waveform)
+
+
+def click(waveform: np.ndarray) -> np.ndarray:
+    """Return a single sample of the note's peak, where the note is loudest."""
+    place = np.abs(waveform).argmax()
+    clicked = np.zeros_like(waveform)
+    clicked[place] = waveform[place]
+    return clicked
+
+
+def added_noise(waveform: np.ndarray, snr: float, seed: int = 0) -> np.ndarray:
+    """Return the note in white noise; `snr` is the ratio of their mean powers, in dB."""
+    noise = np.random.default_rng(seed).standard_normal(len(waveform))
+    power = np.mean(waveform**2) / np.mean(noise**2) * 10 ** (-snr / 10)
+    return (waveform + np.sqrt(power) * noise).astype(waveform.dtype)
+
+
+def stationary_noise(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return static noise with the note's power and mean spectrum, in frames of 64 ms.
+
+    In a spectrogram: vertical bars that do not move, as those of the paper's Figure 16.
+    """
+    noise = np.random.default_rng(seed).standard_normal(len(waveform)).astype(waveform.dtype)
+    colour = np.sqrt(np.mean(np.abs(_stft(waveform)) ** 2, axis=1, keepdims=True))
+    return same_power(_istft(_stft(noise) * colour, len(waveform)), waveform)
+
+
+def modulated_noise(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return `stationary_noise` that rises and decays as the note does: "amplitude modulated static noise"."""
+    return same_power(stationary_noise(waveform, seed) * envelope(waveform), waveform)
+
+
+def without_envelope(waveform: np.ndarray, floor: float = 40) -> np.ndarray:
+    """Return the note held at one level: no onset, no decay, no release but what lies `floor` dB below its peak."""
+    level = envelope(waveform)
+    return same_power(waveform / np.maximum(level, level.max() * 10 ** (-floor / 20)), waveform)
+
+
+def backwards(waveform: np.ndarray) -> np.ndarray:
+    """Return the note from its end to its start."""
+    return waveform[::-1].copy()
+
+
+def shifted(waveform: np.ndarray, semitones: float) -> np.ndarray:
+    """Return the note at another pitch and the same speed."""
+    if not semitones:
+        return waveform
+    return librosa.effects.pitch_shift(waveform, sr=SAMPLE_RATE, n_steps=semitones)
+
+
+def delayed(waveform: np.ndarray, seconds: float) -> np.ndarray:
+    """Return the note begun later."""
+    late = round(seconds * SAMPLE_RATE)
+    return np.concatenate([np.zeros(late, waveform.dtype), waveform[: len(waveform) - late]])
+
+
+def another_instrument(data: str, label: Label) -> np.ndarray:
+    """Return the note nearest in pitch that another instrument of the data plays, shifted to the label's pitch."""
+    others = [other for other in nsynth.index(data) if other.role != label.role]
+    nearest = min(others, key=lambda other: (abs(other.pitch - label.pitch), abs(other.velocity - label.velocity)))
+    return shifted(read_waveform(nsynth.index(data)[nearest]), label.pitch - nearest.pitch)
+
+
+def phases_randomised(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return the note with the phases within each frame randomised: a sound-alike.
+
+    Every frequency of the STFT gets a phase of its own, the same in all frames. (With new phases in
+    every frame each partial would flutter: that is noise under the note's spectrogram.)
+    """
+    transform = _stft(waveform)
+    turn = np.random.default_rng(seed).uniform(0, 2 * np.pi, (len(transform), 1))
+    return same_power(_istft(transform * np.exp(1j * turn), len(waveform)), waveform)
+
+
+def rebuilt(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return the note rebuilt from the magnitude of its STFT (D. Griffin and J. Lim, 1984): a sound-alike."""
+    magnitude = np.abs(_stft(waveform))
+    return librosa.griffinlim(magnitude, n_iter=64, hop_length=HOP, length=len(waveform), random_state=seed)
+
+
+def controls(data: str, label: Label) -> dict[str, np.ndarray]:
+    """Make every control of a note.
+
+    Parameters
+    ----------
+    data : str
+        Folder under ``data/``.
+    label : Label
+        A note of it. It is shifted towards the middle of the piano.
+
+    Returns
+    -------
+    dict
+        Name -> waveform of the same length; the note itself is the first.
+    """
+    waveform = read_waveform(nsynth.index(data)[label])
+    side = 1 if label.pitch < 65 else -1
+    return {
+        "the note itself": waveform,
+        "phases randomised": phases_randomised(waveform),
+        "rebuilt by Griffin-Lim": rebuilt(waveform),
+        "noise at 20 dB": added_noise(waveform, 20),
+        "noise at 10 dB": added_noise(waveform, 10),
+        "noise at 0 dB": added_noise(waveform, 0),
+        "a semitone off": shifted(waveform, side),
+        "an octave off": shifted(waveform, 12 * side),
+        "envelope removed": without_envelope(waveform),
+        "backwards": backwards(waveform),
+        "another instrument": another_instrument(data, label),
+        "modulated noise": modulated_noise(waveform),
+        "stationary noise": stationary_noise(waveform),
+        "30 dB softer": softer(waveform, 30),
+        "40 dB softer": softer(waveform, 40),
+        "50 dB softer": softer(waveform, 50),
+        "a click": click(waveform),
+        "silence": silence(waveform),
+    }
+
+
+def envelope(waveform: np.ndarray) -> np.ndarray:
+    """Return the level around each sample (RMS of frames of 64 ms), ``(samples,)``."""
+    level = librosa.feature.rms(y=waveform, frame_length=FRAME, hop_length=HOP)[0]
+    return np.interp(np.arange(len(waveform)), np.arange(len(level)) * HOP, level).astype(waveform.dtype)
+
+
+def _stft(waveform: np.ndarray) -> np.ndarray:
+    return librosa.stft(waveform, n_fft=FRAME, hop_length=HOP)
+
+
+def _istft(transform: np.ndarray, samples: int) -> np.ndarray:
+    return librosa.istft(transform, hop_length=HOP, length=samples)
+
+
+def softer(waveform: np.ndarray, decibels: float) -> np.ndarray:
+    """Return the note softer by so many dB."""
+    return (waveform * 10 ** (-decibels / 20)).astype(waveform.dtype)
+
+
+def same_power(waveform: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return a waveform at the mean power of another; silence stays silence."""
+    power = np.mean(waveform**2)
+    return (waveform * np.sqrt(np.mean(other**2) / power if power else 0.0)).astype(other.dtype)

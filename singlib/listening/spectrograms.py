@@ -1,0 +1,133 @@
+"""Spectrograms of notes and the notes themselves: how Figures 16-22 are drawn, and what is heard in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy.signal
+import soundfile
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from .. import nsynth
+from ..grid import Cell, Profile
+from ..nsynth import selection
+from ..runs import recorded
+from ..runs.records import Records
+
+CARRIED = ("mini",)  # data whose notes are in the repository: of others a report carries no recording
+
+
+@dataclass(frozen=True)
+class Note:
+    """A figure of one generated note beside its target."""
+
+    caption: str
+    cell: Cell
+    role: str
+
+    def shows(self, cell: Cell) -> bool:
+        """Whether this is the model whose note is drawn."""
+        return cell == self.cell
+
+
+def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
+    """Draw the spectrogram of a target note and of what a model made of its label, on one scale of dB."""
+    powers = [target(profile, label), spectrogram(soundfile.read(file)[0])]
+    drawn, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
+    for side, power, title in zip(axes, powers, ("target", "generated"), strict=True):
+        image = _show(side, power, powers[0].max())
+        side.set_title(f"{title}: {label.role}, MIDI {label.pitch}, velocity {label.velocity}", fontsize=10)
+        side.label_outer()
+    drawn.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
+    return drawn
+
+
+def target(profile: Profile, label: nsynth.Label) -> np.ndarray:
+    """Return the spectrogram of a note; where the notes are not there, the one that its records came with."""
+    if nsynth.at_hand(profile.data):
+        return spectrogram(nsynth.read_waveform(nsynth.index(profile.data)[label]))
+    return recorded.target(profile, label)
+
+
+def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
+    """Draw waveform and spectrogram of sounds by name, a column each, on one scale of dB below the loudest."""
+    powers = {name: spectrogram(sound) for name, sound in sounds.items()}
+    loudest = max(power.max() for power in powers.values()) or 1.0
+    drawn, axes = plt.subplots(
+        2, len(sounds), figsize=(4.5 * len(sounds) + 1, 4.6), sharex=True, sharey="row", squeeze=False,
+        height_ratios=(1, 2), layout="constrained",
+    )  # fmt: skip
+    for (above, below), (name, sound) in zip(axes.T, sounds.items(), strict=True):
+        above.plot(np.arange(len(sound)) / nsynth.SAMPLE_RATE, sound, lw=0.3, color="#0072B2")
+        above.set(title=name, ylabel="amplitude")
+        above.title.set_fontsize(9)
+        image = _show(below, powers[name], loudest)
+        for side in (above, below):
+            side.label_outer()
+    drawn.colorbar(image, ax=axes[1], label="power (dB below the loudest)", fraction=0.05)
+    return drawn
+
+
+def _show(axes: plt.Axes, power: np.ndarray, loudest: float) -> AxesImage:
+    """Draw a spectrogram, in dB below `loudest`."""
+    level = 10 * np.log10(power / loudest + 1e-12)
+    extent = (0, nsynth.SAMPLES / nsynth.SAMPLE_RATE, 0, nsynth.SAMPLE_RATE / 2000)
+    axes.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    return axes.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
+
+
+def spectrogram(waveform: np.ndarray) -> np.ndarray:
+    """Return the power ``(513, frames)`` of frames of 1,024 samples at hop 256, those of network and loss."""
+    _, _, transform = scipy.signal.stft(waveform, nperseg=1024, noverlap=768, boundary=None, padded=False)
+    return np.abs(transform) ** 2
+
+
+def draw_note(figure: Note, records: Records) -> Figure:
+    """Draw a figure of a note; without its model it says so."""
+    if finished(figure.cell, records):
+        label = shown(figure, records.profile)
+        return beside_target(records.profile, label, records.generated_file(figure.cell.name, label))
+    drawn, axes = plt.subplots(figsize=(10, 3.6))
+    axes.axis("off")
+    axes.text(0.5, 0.5, f"no finished model {figure.cell.name}", ha="center", transform=axes.transAxes)
+    return drawn
+
+
+def finished(cell: Cell, records: Records) -> bool:
+    """Say whether a model has finished records."""
+    return len(records.history) > 0 and cell.name in set(records.history.cell)
+
+
+def shown(figure: Note, profile: Profile) -> nsynth.Label:
+    """Return the note that a figure shows: the paper's, or the nearest that the data have."""
+    return selection.nearest(profile.data, figure.role, *selection.FIGURE_NOTES[figure.role])
+
+
+def seen(figure: Note, records: Records) -> str:
+    """Say in a sentence what the measures of the generated note are (`singlib.grading.grades`)."""
+    if not finished(figure.cell, records):
+        return ""
+    quality = records.quality
+    label = shown(figure, records.profile)
+    rows = quality[(quality.cell == figure.cell.name) & (quality[["role", "pitch", "velocity"]] == label).all(axis=1)]
+    if not len(rows):
+        return ""
+    note = rows.iloc[0]
+    return (
+        f"Grade {note.grade}: {note.pitch_heard:.0%} of its loudness is heard at the labelled pitch, "
+        f"{note.chroma_heard:.0%} at that or octaves of it; its spectrum moves {note.modulation:.1f} times as far as "
+        f"the target's; noise between its partials has {note.noise:z.0f} dB of its power (the target's: "
+        f"{note.target_noise:z.0f} dB)."
+    )
+
+
+def sounds(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> dict[str, np.ndarray]:
+    """Return a note as models made it, by name, and the note itself where a report may carry it."""
+    data = records.profile.data
+    itself = data in CARRIED and nsynth.at_hand(data)
+    found = {"the note itself": nsynth.read_waveform(nsynth.index(data)[label])} if itself else {}
+    return found | {name: soundfile.read(records.generated_file(cell.name, label))[0] for name, cell in cells.items()}

@@ -1,0 +1,250 @@
+"""Notes out of a trained model.
+
+>>> model = load_model("runs/quick/keys-ReLU-STFT-flow-0/sing.safetensors")
+>>> waveforms = model.generate([Label("keys", 66, 100)])
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from ..files import replacing
+from ..grid import PROFILES, check_choice
+from ..nsynth import PITCHES, SAMPLE_RATE, SAMPLES, VELOCITIES, Label, selection
+from . import weights
+from .sing import SING, trim
+
+BATCH = 16  # notes generated at once
+FORMATS = ("wav", "flac")  # of notes as files, 16 bit
+
+_NAME = re.compile(r"(.+)-([0-9]{1,3})-([0-9]{1,3})")  # of a note in a list
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained generator and what it was trained on.
+
+    Attributes
+    ----------
+    sing : SING
+        The network.
+    about : dict
+        ``shape`` (sizes and activation that build the network again), ``roles`` (its instruments, in
+        the order of their embedding), ``pitches`` (lowest and highest MIDI pitch of each role) and ``notes``
+        (MIDI pitch and velocity of each note of each role), which older files lack.
+    """
+
+    sing: SING
+    about: dict
+
+    @cached_property
+    def notes(self) -> dict[str, frozenset[tuple[int, int]]]:
+        """The MIDI pitch and velocity of each note of each role that the model was trained on.
+
+        Where its file does not say, those of its profile's data (`selection.labels`); where these are not at hand
+        either, every note of its range.
+        """
+        if "notes" in self.about:
+            return {role: frozenset(map(tuple, notes)) for role, notes in self.about["notes"].items()}
+        return {role: frozenset(label[1:] for label in self._at_hand(role)) for role in self.roles}
+
+    def _at_hand(self, role: str) -> list[Label]:
+        lowest, highest = self.about["pitches"][role]
+        try:
+            return selection.labels(PROFILES[self.about["profile"]].data, (role,))
+        except (FileNotFoundError, ValueError, KeyError):  # no such notes, or damaged ones: a model plays without
+            return [Label(role, pitch, velocity) for pitch in range(lowest, highest + 1) for velocity in VELOCITIES]
+
+    @property
+    def roles(self) -> list[str]:
+        """Its instruments, in the order of their embedding."""
+        return self.about["roles"]
+
+    def pitches(self, role: str) -> list[int]:
+        """Return the MIDI pitches of a role that the model was trained on, at any velocity, from low to high."""
+        return sorted({pitch for pitch, _ in self.notes[role]})
+
+    def trained(self, label: Label) -> str:
+        """Say what of a note the model was trained on.
+
+        Returns
+        -------
+        str
+            ``"note"``: this very one; ``"pitch"``: its pitch, at another velocity; ``"never"``: its pitch at none.
+
+        Raises
+        ------
+        ValueError
+            If the model does not play its instrument.
+        """
+        check_choice("instrument", label.role, self.roles)
+        if label[1:] in self.notes[label.role]:
+            return "note"
+        return "pitch" if label.pitch in self.pitches(label.role) else "never"
+
+    def check(self, label: Label, outside: bool = False) -> None:
+        """Raise the ValueError that `generate` raises for a note."""
+        check_choice("instrument", label.role, self.roles)
+        check_choice("velocity", label.velocity, VELOCITIES)
+        if not 0 <= label.pitch < PITCHES:
+            raise ValueError(f"pitch {label.pitch} is no MIDI pitch: 0 to {PITCHES - 1}")
+        if outside or self.trained(label) != "never":
+            return
+        pitches = self.pitches(label.role)
+        below, above = [p for p in pitches if p < label.pitch], [p for p in pitches if p > label.pitch]
+        if below and above:
+            fault = f"was never trained: the nearest that were are {below[-1]} and {above[0]}"
+        else:
+            fault = f"is outside the trained {pitches[0]} to {pitches[-1]}"
+        raise ValueError(f"pitch {label.pitch} of {label.role} {fault}; to hear it all the same, ask for outside")
+
+    @torch.no_grad()
+    def generate(self, labels: Sequence[Label], outside: bool = False) -> np.ndarray:
+        """Generate notes.
+
+        Parameters
+        ----------
+        labels : sequence of Label
+            Role, MIDI pitch and MIDI velocity of each note.
+        outside : bool
+            Whether a pitch that the model was never trained on is played too, beyond its range or in a gap of it.
+
+        Returns
+        -------
+        ndarray, shape (notes, 64000), float32
+            Waveforms at 16 kHz; samples beyond [-1, 1] are possible.
+
+        Raises
+        ------
+        ValueError
+            If a label names an instrument or velocity the model does not know, or a pitch that it was never trained on
+            (or, with `outside`, none of MIDI).
+        """
+        for label in labels:
+            self.check(label, outside)
+        if not labels:
+            return np.zeros((0, SAMPLES), np.float32)
+        numbers = [(self.roles.index(label.role), label.pitch, VELOCITIES.index(label.velocity)) for label in labels]
+        device = next(self.sing.parameters()).device
+        parts = torch.tensor(numbers, device=device).split(BATCH)
+        return torch.cat([trim(self.sing(*part.T)) for part in parts]).cpu().numpy()
+
+
+def load_model(path: Path | str) -> Model:
+    """Read a ``sing.safetensors``, of any floating dtype; errors are those of `weights.read`."""
+    return Model(*weights.read(path))
+
+
+def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, suffix: str = "wav") -> list[Path]:
+    """Write notes as 16-bit WAV or FLAC, named as NSynth's: ``keys-060-100.wav``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; made if it is not there.
+    labels, waveforms : sequence of Label, ndarray of shape (notes, 64000)
+        The notes; one louder than full scale is turned down to it.
+    suffix : str
+        ``"wav"`` or ``"flac"``.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    ValueError
+        If a note is there twice or its waveform is not finite, before any is written.
+    OSError
+        If a file cannot be written, as on a full disk; no half file is left.
+    """
+    check_choice("format", suffix, FORMATS)
+    files = [folder / f"{label}.{suffix}" for label in labels]
+    for place, (label, waveform) in enumerate(zip(labels, waveforms, strict=True)):
+        if label in labels[:place]:
+            raise ValueError(f"{label} is there twice, and would be one file")
+        if not np.isfinite(waveform).all():
+            raise ValueError(f"{label} has samples that are not finite: nothing is written")
+    for file, waveform in zip(files, waveforms, strict=True):
+        content = io.BytesIO()  # libsndfile does not say why a file could not be written
+        soundfile.write(
+            content, waveform / max(1, np.abs(waveform).max()), SAMPLE_RATE, subtype="PCM_16", format=suffix.upper()
+        )
+        try:
+            with replacing(file) as beside:
+                beside.write_bytes(content.getbuffer())
+        except OSError as error:
+            raise OSError(error.errno, f"{file} cannot be written ({error.strerror})") from error
+    return files
+
+
+def chord(role: str, pitches: str, velocities: str) -> list[Label]:
+    """Return all notes of some pitches and velocities, each once.
+
+    Parameters
+    ----------
+    role : str
+        The instrument.
+    pitches, velocities : str
+        Lists such as ``"60,64,67"``; ValueError if one is none.
+    """
+    numbers = []
+    for name, text in (("pitch", pitches), ("velocity", velocities)):
+        try:
+            numbers.append(dict.fromkeys(int(part) for part in text.split(",")))
+        except ValueError as error:
+            raise ValueError(f"{name} {text!r} is no list of numbers, as 60,64,67") from error
+    return [Label(role, pitch, velocity) for pitch in numbers[0] for velocity in numbers[1]]
+
+
+def read_labels(file: Path, check: Callable[[Label], None] = lambda label: None) -> list[Label]:
+    """Read a list of notes, a name such as ``keys-060-100`` on each line, each once.
+
+    Parameters
+    ----------
+    file : Path
+        Text in UTF-8; ``#`` begins a remark.
+    check : callable
+        Raises a ValueError at a note that is not to be had, as `Model.check`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is no text or holds no note, or a line names none, one that stands above or one that `check` refuses;
+        the message names file and line.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise ValueError(f"{file} is no list of names ({error})") from error
+    found: dict[Label, int] = {}
+    for number, line in enumerate(lines, 1):
+        name = line.split("#")[0].strip()
+        if not name:
+            continue
+        match = _NAME.fullmatch(name)
+        if not match:
+            raise ValueError(f"{file}, line {number}: {name!r} names no note; one is 'keys-060-100'")
+        label = Label(match[1], int(match[2]), int(match[3]))
+        if label in found:
+            raise ValueError(f"{file}, line {number}: {label} stands in line {found[label]} already")
+        try:
+            check(label)
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number}: {error}") from error
+        found[label] = number
+    if not found:
+        raise ValueError(f"{file} names no note; one is 'keys-060-100', each on a line")
+    return list(found)

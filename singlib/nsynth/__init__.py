@@ -1,0 +1,21 @@
+"""NSynth's own format: its notes on disk, which of them the paper takes, and how they are fetched."""
+
+from .audio import SAMPLE_RATE, SAMPLES, read_waveform
+from .notes import (
+    NOISE_FROM,
+    PITCHES,
+    ROLES,
+    SOURCES,
+    TABLE2,
+    VELOCITIES,
+    Instrument,
+    Label,
+    Notes,
+    at_hand,
+    digest,
+    index,
+    load_notes,
+    paper_notes,
+    select,
+    used,
+)

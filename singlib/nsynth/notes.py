@@ -1,0 +1,289 @@
+"""NSynth's own format: read it, check it, select from it.
+
+A folder holds ``examples.json`` (a dictionary of notes) and ``audio/<note>.wav`` or ``.flac``: 4 s,
+16 kHz, mono, 16 bit. J. Engel et al., "Neural Audio Synthesis of Musical Notes with WaveNet
+Autoencoders", 2017.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..files import project_folder
+from ..grid import check_choice
+from . import cache, metadata
+from .audio import SAMPLE_RATE as SAMPLE_RATE
+from .audio import SAMPLES as SAMPLES
+from .audio import read_waveform as read_waveform
+
+VELOCITIES = (25, 50, 75, 100, 127)  # MIDI velocities of NSynth
+PITCHES = 128  # MIDI pitches
+
+
+class Instrument(NamedTuple):
+    """A row of the paper's Table 2; lowest and highest are MIDI pitches of NSynth's metadata."""
+
+    name: str
+    lowest: int
+    highest: int
+    notes: int
+    generated: int
+
+
+TABLE2 = {
+    "keys": Instrument("keyboard_acoustic_007", 21, 108, 440, 89),
+    "mallet": Instrument("mallet_acoustic_011", 21, 108, 440, 89),
+    "voice": Instrument("vocal_acoustic_011", 38, 82, 225, 52),
+    "brass1": Instrument("brass_acoustic_001", 31, 64, 170, 41),
+    "brass2": Instrument("brass_acoustic_002", 24, 88, 325, 41),
+    "brass3": Instrument("brass_acoustic_003", 41, 77, 185, 32),
+    "brass4": Instrument("brass_acoustic_004", 24, 88, 325, 41),
+    "brass5": Instrument("brass_acoustic_005", 24, 88, 325, 41),
+}
+
+_STAND_INS = {
+    "keys": "keyboard_acoustic_004",
+    "mallet": "mallet_acoustic_062",
+    "voice": "vocal_acoustic_000",
+    "brass1": "brass_acoustic_059",
+    "brass2": "brass_acoustic_006",
+    "brass3": "brass_acoustic_015",
+    "brass4": "brass_acoustic_016",
+    "brass5": "brass_acoustic_046",
+}
+# Which instrument plays which role of Table 2, for each folder under data/.
+ROLES = {
+    "nsynth-train": {role: row.name for role, row in TABLE2.items()},
+    "nsynth-valid": _STAND_INS,  # the same instruments, other notes
+    "nsynth-test": _STAND_INS,
+    "mini": {
+        "keys": "fluidr3_grand_piano",
+        "mallet": "fluidr3_vibraphone",
+        "voice": "fluidr3_choir_aahs",
+        "brass1": "fluidr3_trombone",
+        "brass2": "fluidr3_trumpet",
+        "brass3": "fluidr3_tuba",
+        "brass4": "fluidr3_french_horn",
+        "brass5": "fluidr3_brass_section",
+    },
+}
+# What the notes of each folder are, for reports and cards.
+_NSYNTH = "(J. Engel et al., 2017, CC BY 4.0)"
+SOURCES = {
+    "nsynth-train": f"NSynth's train split {_NSYNTH}: the paper's instruments",
+    "nsynth-valid": f"NSynth's valid split {_NSYNTH}: stand-ins for the paper's instruments",
+    "nsynth-test": f"NSynth's test split {_NSYNTH}: stand-ins for the paper's instruments",
+    "mini": "220 notes rendered from a soundfont (data/mini, MIT licence)",
+}
+# From here up, these instruments are noise in NSynth.
+NOISE_FROM = {"brass_acoustic_046": 84}
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Notes of one or several instruments, in the order of role, pitch and velocity.
+
+    Attributes
+    ----------
+    waveforms : ndarray, shape (notes, 64000), float32
+        In [-1, 1], at 16 kHz; memory-mapped (see `singlib.nsynth.cache`).
+    instrument, pitch, velocity : ndarray, shape (notes,), int64
+        Index into `roles`, MIDI pitch, index into `VELOCITIES`.
+    roles : tuple of str
+        The instruments, by role.
+    digest : str
+        SHA-256 over the labels and files of the notes.
+    """
+
+    waveforms: np.ndarray
+    instrument: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+    roles: tuple[str, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.pitch)
+
+    def labels(self) -> list[Label]:
+        """Return what each note is: role, MIDI pitch, MIDI velocity."""
+        columns = zip(self.instrument, self.pitch, self.velocity, strict=True)
+        return [Label(self.roles[i], int(p), VELOCITIES[v]) for i, p, v in columns]
+
+
+class Label(NamedTuple):
+    """What a note is: role of its instrument, MIDI pitch, MIDI velocity."""
+
+    role: str
+    pitch: int
+    velocity: int
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.pitch:03d}-{self.velocity:03d}"
+
+
+def used(data: str, role: str, pitch: int) -> bool:
+    """Say whether a pitch of a role is one to train on: within the paper's range on its own notes, and no noise."""
+    if data == "nsynth-train":
+        return TABLE2[role].lowest <= pitch <= TABLE2[role].highest
+    return pitch < NOISE_FROM.get(ROLES[data][role], PITCHES)
+
+
+def paper_notes(data: str) -> dict[str, Label] | None:
+    """Return the names and labels of Table 2's 2,435 notes, which NSynth's train split holds; None for other data."""
+    if data != "nsynth-train":
+        return None
+    return {
+        f"{row.name}-{pitch:03d}-{velocity:03d}": Label(role, pitch, velocity)
+        for role, row in TABLE2.items()
+        for pitch in range(row.lowest, row.highest + 1)
+        for velocity in VELOCITIES
+    }
+
+
+def index(data: str) -> dict[Label, Path]:
+    """Map every note of the eight roles under ``data/<data>`` to its file.
+
+    Parameters
+    ----------
+    data : str
+        A key of `ROLES`.
+
+    Returns
+    -------
+    dict
+        Label -> path, in the order of role, pitch and velocity.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder, its ``examples.json`` or the file of a note is missing.
+    ValueError
+        If `data` is unknown, ``examples.json`` is damaged or says of a note what its name does not, two notes are
+        one, or a note has a pitch or velocity that NSynth has not.
+    """
+    check_choice("data", data, ROLES)
+    folder = project_folder() / "data" / data
+    parts = [part for part in (folder / "examples.json", folder / "audio") if part.exists()]
+    return _index(folder, tuple(part.stat().st_mtime_ns for part in parts))
+
+
+@lru_cache
+def _index(folder: Path, changed: tuple[int, ...]) -> dict[Label, Path]:
+    """Read the index of a folder once, until its list or its files change."""
+    data, examples = folder.name, folder / "examples.json"
+    role_of = {instrument: role for role, instrument in ROLES[data].items()}
+    found = {}
+    for name, said in _examples(examples).items():
+        instrument, pitch, velocity = said
+        if instrument not in role_of and name.rsplit("-", 2)[0] not in role_of:
+            continue
+        if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
+            raise ValueError(
+                f"{examples}: {metadata.shown(name)} has pitch {pitch} and velocity {velocity}; "
+                f"pitches are 0 to 127, velocities {VELOCITIES}"
+            )
+        if name != str(said):
+            raise ValueError(
+                f"{examples}: {metadata.shown(name)} is said to be {metadata.shown(str(said))}; "
+                "fetch or copy it again, one of the two is wrong"
+            )
+        if not used(data, role_of[instrument], pitch):
+            continue
+        files = [folder / "audio" / f"{name}{suffix}" for suffix in (".wav", ".flac")]
+        file = next(filter(Path.is_file, files), None)
+        if file is None:
+            raise FileNotFoundError(f"{files[0]} (or .flac) is missing, but {examples} lists it")
+        found[Label(role_of[instrument], pitch, velocity)] = file
+    order = list(TABLE2)
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
+
+
+def _examples(file: Path) -> dict[str, metadata.Said]:
+    """Read an ``examples.json``, or say where to get one."""
+    if not project_folder().is_dir():
+        raise FileNotFoundError(f"SINGLIB_ROOT is {project_folder()}, where there is no folder")
+    if not file.is_file():
+        data = file.parent.name
+        fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
+        other = (
+            f", or set SINGLIB_ROOT, now {project_folder()}, to where they are"
+            if os.environ.get("SINGLIB_ROOT")
+            else ""
+        )
+        raise FileNotFoundError(f"{file} is missing: fetch the notes with `{fetch}`{other}")
+    return metadata.read(file)
+
+
+def at_hand(data: str) -> bool:
+    """Say whether the notes of a data folder are there."""
+    return (project_folder() / "data" / data / "examples.json").is_file()
+
+
+def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
+    """Return the notes of some roles; ValueError names a role without notes."""
+    chosen = {label: file for label, file in index(data).items() if label.role in roles}
+    for role in roles:
+        check_choice("role", role, TABLE2)
+        if not any(label.role == role for label in chosen):
+            raise ValueError(f"data/{data} holds no note of {ROLES[data][role]}, which plays {role}")
+    return chosen
+
+
+def digest(data: str, roles: tuple[str, ...]) -> str:
+    """Return the SHA-256 over labels and file contents of the notes of some roles."""
+    every = cache.digests(project_folder() / "data" / data, list(index(data).values()))
+    return _digest(select(data, roles), dict(zip(index(data), every, strict=True)))
+
+
+def _decoded(data: str) -> tuple[np.ndarray, list[str]]:
+    return cache.decoded(project_folder() / "data" / data, list(index(data).values()))
+
+
+def _digest(chosen: dict[Label, Path], digests: dict[Label, str]) -> str:
+    total = hashlib.sha256()
+    for label in chosen:
+        total.update(f"{label}\n".encode() + bytes.fromhex(digests[label]))
+    return total.hexdigest()
+
+
+def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
+    """Read all notes of some roles.
+
+    Parameters
+    ----------
+    data : str
+        Folder under ``data/``, a key of `ROLES`.
+    roles : tuple of str
+        Instruments by role, for example ``("keys",)``.
+
+    Returns
+    -------
+    notes : Notes
+        In the order of role, pitch and velocity.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the data are missing or a file is not what NSynth's are; the message names it.
+    """
+    chosen = select(data, roles)
+    waveforms, digests = _decoded(data)
+    rows = np.array([row for row, label in enumerate(index(data)) if label in chosen])
+    if len(rows) == rows[-1] - rows[0] + 1:
+        rows = slice(rows[0], rows[-1] + 1)  # a view; every set of Table 1 is one
+    return Notes(
+        waveforms=waveforms[rows],
+        instrument=np.array([roles.index(label.role) for label in chosen]),
+        pitch=np.array([label.pitch for label in chosen]),
+        velocity=np.array([VELOCITIES.index(label.velocity) for label in chosen]),
+        roles=roles,
+        digest=_digest(chosen, dict(zip(index(data), digests, strict=True))),
+    )

@@ -1,0 +1,76 @@
+"""Which notes there are, and which of them models generate and figures show."""
+
+from __future__ import annotations
+
+import csv
+
+from ..files import project_folder
+from .notes import TABLE2, VELOCITIES, Label, at_hand, index
+
+# The notes that Figures 16-22 show: role -> (MIDI pitch, velocity). The text's "f sharp 4" of the
+# keys is MIDI 66, or 102 in German octave numbers; its d' of brass 1 is MIDI 62.
+FIGURE_NOTES = {"keys": (66, 100), "brass1": (62, 100)}
+
+
+def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
+    """List the notes of some roles in a data folder, in the order of role, pitch and velocity.
+
+    Where the folder is not there, but records that were made from it are (`singlib.runs.recorded`), the notes that they
+    were made from.
+
+    Raises
+    ------
+    FileNotFoundError
+        If neither is there.
+    ValueError
+        If none of the roles has a note.
+    """
+    listed = next(iter(sorted((project_folder() / "data").glob(f"*/{data}.csv"))), None)
+    if at_hand(data) or listed is None:
+        found = list(index(data))
+    else:
+        with listed.open(newline="", encoding="utf-8") as rows:
+            found = [Label(row["role"], int(row["pitch"]), int(row["velocity"])) for row in csv.DictReader(rows)]
+    chosen = [label for label in found if label.role in roles]
+    if not chosen:
+        raise ValueError(f"data/{data} holds no note of {', '.join(roles)}")
+    return chosen
+
+
+def counts(data: str) -> dict[str, int]:
+    """Return how many notes a data folder has of each role, 0 where it has none; FileNotFoundError as `labels`."""
+    found = [label.role for label in labels(data)]
+    return {role: found.count(role) for role in TABLE2}
+
+
+def nearest(data: str, role: str, pitch: int, velocity: int) -> Label:
+    """Return the note of a role that is nearest in pitch, then in velocity."""
+    return min(labels(data, (role,)), key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity)))
+
+
+def notes_to_generate(data: str, role: str) -> list[Label]:
+    """Choose the notes that a model generates of one instrument.
+
+    Table 2's generated counts follow no rule that could be found; we take the same share of the
+    notes at hand, evenly over pitch and velocity, always with the note that Figures 16-22 show.
+
+    Returns
+    -------
+    list of Label
+        In the order of pitch and velocity.
+    """
+    left = labels(data, (role,))
+    wanted = max(1, round(len(left) * TABLE2[role].generated / TABLE2[role].notes))
+    pitches = sorted({label.pitch for label in left})
+    chosen: list[Label] = []
+    for place in range(wanted):
+        pitch = pitches[place * len(pitches) // wanted]
+        velocity = VELOCITIES[2 * place % len(VELOCITIES)]  # by twos: neighbours in pitch differ in velocity
+        chosen.append(min(left, key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity))))
+        left.remove(chosen[-1])
+    if role in FIGURE_NOTES:
+        shown = nearest(data, role, *FIGURE_NOTES[role])
+        if shown not in chosen:
+            chosen.remove(min(chosen, key=lambda label: abs(label.pitch - shown.pitch)))
+            chosen.append(shown)
+    return sorted(chosen)

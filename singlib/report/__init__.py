@@ -1,0 +1,1 @@
+"""Figures, tables and claims as pages: what a report shows, and how it is written."""

@@ -1,0 +1,120 @@
+"""A recorded cell run again from its ``cell.json``: does it give the recorded history?"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from .. import nsynth
+from .recorded import history_of
+from ..files import read_json
+from ..grid import Cell, Profile
+from .run_folder import RECIPE
+from ..network.stages import STAGES, Trainer
+from .training import device_name, keep_freed_memory, make_repeatable, resolve_device
+
+CLOSE = 1e-4  # relative; nothing but rounding before training, on any processor
+DRAWS, MORE = 2, 20  # training is chaotic: of so many draws of what rounding makes of it, so many times the largest
+
+
+def train_again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[str], None] = print) -> pd.DataFrame:
+    """Train the first epochs of a recorded cell again, and set them beside the record.
+
+    On the same machine they are the same to the bit. Another processor rounds differently, and training makes
+    more of it: Adam takes a whole step of a gradient that is all rounding. Where the losses are not `CLOSE`, the
+    cell is trained a few times more with rounded gradients, to learn how far apart that brings them here. A
+    record of this very machine gets no such allowance.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``cell.json``: a run's, or one under ``data/<profile>/cells/``.
+    epochs : int
+        How many of the autoencoder, at most; epoch 0, before training, comes with them.
+    device : str
+        ``"auto"``, or a device of torch.
+    log : callable
+        Gets a line for each epoch.
+
+    Returns
+    -------
+    DataFrame
+        ``epoch``, ``spectrum``, ``recorded`` and ``now`` (losses), ``difference`` (relative), and what of it may be
+        rounding, ``allowed``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such record, or its notes are missing.
+    ValueError
+        If the notes or the recipe are others than those of the record.
+    """
+    try:
+        facts = read_json(folder / "cell.json")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{folder} holds no cell.json: name the folder of a recorded cell or a run") from error
+    for part in ("recipe", "cell", "sizes", "profile", "data_digest", "device", "platform"):
+        if part not in facts:
+            raise ValueError(f"{folder / 'cell.json'} is damaged (no {part})")
+    cell = Cell(**facts["cell"])
+    known = {field.name for field in fields(Profile)}
+    sizes = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["sizes"].items() if key in known}
+    profile = Profile(name=facts["profile"], **sizes)
+    if facts["recipe"] != RECIPE:
+        raise ValueError(f"{folder} is of recipe {facts['recipe']}, this singlib trains by recipe {RECIPE}")
+    notes = nsynth.load_notes(profile.data, cell.roles)
+    if notes.digest != facts["data_digest"]:
+        raise ValueError(f"data/{profile.data} holds other notes than {folder} was trained on")
+    where = resolve_device(device)
+    keep_freed_memory()
+    make_repeatable(profile.threads, where)
+    recorded = history_of(folder)
+    recorded = recorded[recorded.stage == STAGES[0]].set_index(["epoch", "spectrum"]).loss
+    epochs = min(epochs, profile.epochs[0])
+    trainer = Trainer(cell, profile, notes, where)
+    now = _first_epochs(trainer, epochs)
+    found = pd.DataFrame({"recorded": recorded.reindex(now.index), "now": now}).reset_index()
+    found["difference"] = (found.now / found.recorded - 1).abs().fillna(float("inf"))  # no number is like no other
+    for row in found.itertuples():
+        losses = f"{row.spectrum} {row.now:.6g}, recorded {row.recorded:.6g}"
+        log(f"epoch {row.epoch}  {losses} ({row.difference:.1e} apart)")
+    found["allowed"] = CLOSE
+    first = facts.get("legs", [facts])[0]  # the record's first epochs may be of another machine than its last
+    ours = (first["device"], first["platform"]) == (device_name(where), platform.platform())
+    if (found.difference > CLOSE).any() and not ours:
+        log(f"{DRAWS} times more, with gradients rounded in other ways")
+        draws = []
+        for draw in range(DRAWS):
+            trainer = Trainer(cell, profile, notes, where)
+            _round_gradients(trainer, draw)
+            draws.append((_first_epochs(trainer, epochs) / now - 1).abs())
+        apart = pd.concat(draws, axis=1).max(axis=1).groupby("spectrum").cummax()
+        found["allowed"] = (MORE * apart).clip(lower=CLOSE).fillna(CLOSE).to_numpy()
+    return found
+
+
+def _first_epochs(trainer: Trainer, epochs: int) -> pd.Series:
+    """Return the losses of the autoencoder before training and in its first epochs, by epoch and spectrum."""
+    optimiser = trainer.optimiser(STAGES[0])
+    rows = {}
+    for epoch in range(epochs + 1):
+        means, _ = trainer.run_epoch(STAGES[0], epoch, optimiser)
+        rows |= {(epoch, spectrum): loss for spectrum, loss in means.items()}
+    return pd.Series(rows).rename_axis(["epoch", "spectrum"])
+
+
+def _round_gradients(trainer: Trainer, seed: int) -> None:
+    """Add noise of the size of float32's rounding to every gradient, relative to the largest of its tensor."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rounded(gradient: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn(gradient.shape, generator=generator).to(gradient)
+        return gradient + torch.finfo(gradient.dtype).eps * gradient.abs().max() * noise
+
+    for weights in trainer.parameters(STAGES[0]):
+        weights.register_hook(rounded)

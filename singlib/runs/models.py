@@ -1,0 +1,145 @@
+"""The models that can be played: finished runs, and those that come with the project, each with a card."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from ..files import project_folder
+from ..network.generation import Model, load_model
+
+from ..files import replacing, write_text
+from ..grading.grades import HEARD, SCORES, model_grade
+from ..nsynth import SOURCES, select
+from . import recorded
+from .run_folder import Run
+
+NOT_FOR = (
+    "Pitches outside its range, velocities between the five, notes longer than four seconds: it has never heard them. "
+    "Pitches and velocities in its range that were none of its notes: it plays them, not always in tune. "
+    "Instruments it was not trained on: there is one embedding for each instrument, and none for a new one. "
+    "Music as it is played: every note begins and ends alone. "
+)
+POOR = "Listening: by its grade its notes are not the instrument's."
+
+
+def models() -> dict[str, Path]:
+    """Return the weights of every model at hand, by name: those that come with the project first, then runs.
+
+    Returns
+    -------
+    dict
+        ``<profile>/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
+    """
+    carried = sorted(
+        (project_folder() / "data").glob("*/models/*.safetensors")
+    )  # with a card for each (`singlib.report.cards`)
+    finished = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
+    found = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
+    return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
+
+
+def find(name: str) -> Path:
+    """Return the weights of a model at hand, of a run's folder, or of a file; ValueError says what there is.
+
+    Parameters
+    ----------
+    name : str
+        A name of `models`, a path to a folder of a run or to a weights file, or the cell of a model that comes
+        with the project.
+    """
+    known = models()
+    known |= {Path(model).name: file for model, file in known.items() if not model.startswith("runs/")}
+    path = Path(name)
+    path = path / "sing.safetensors" if path.is_dir() else path
+    short = name.removeprefix("./").rstrip("/")
+    if short in known:
+        return known[short]
+    if path.is_file():
+        return path
+    like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
+    hint = f"of {len(models())} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
+    hint = hint if project_folder().is_dir() else f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
+    raise ValueError(f"no model {name!r}: {hint}")
+
+
+def load(name: str) -> Model:
+    """Load a model by the name that `find` takes."""
+    return load_model(find(name))
+
+
+def publish(run: Run, folder: Path | None = None) -> Path:
+    """Write a finished run's model for the repository: ``<cell>.safetensors`` in 16 bits, and ``<cell>.md``.
+
+    Parameters
+    ----------
+    run : Run
+        Finished records.
+    folder : Path, optional
+        ``data/<profile>/models`` if left out.
+
+    Returns
+    -------
+    Path
+        The weights.
+
+    Raises
+    ------
+    ValueError
+        If the run is not finished, or a weight is beyond half precision.
+    """
+    if run.state() != "done":
+        raise ValueError(f"{run.cell.name} of {run.profile.name} is {run.state()}: only a finished run has a model")
+    with safe_open(run.weights_file, "numpy") as file:
+        about = file.metadata()["about"]
+        names = list(file.keys())
+        with np.errstate(over="ignore"):  # infinite weights are named below
+            halves = {name: file.get_tensor(name).astype(np.float16) for name in names}
+    beyond = [name for name, weights in halves.items() if not np.isfinite(weights).all()]
+    if beyond:
+        raise ValueError(f"{run.cell.name}: {', '.join(beyond)} has weights beyond half precision (65,504)")
+    target = (folder or recorded.folder(run.profile) / "models") / f"{run.cell.name}.safetensors"
+    with replacing(target) as beside:
+        save_file(halves, beside, metadata={"about": about})
+    write_text(target.with_suffix(".md"), card(run))
+    return target
+
+
+def card(run: Run) -> str:
+    """Return the card of a finished run's model, in Markdown: data, cell, losses, grade, limits, provenance."""
+    facts = run.facts()
+    model = load_model(run.weights_file)
+    history, quality = run.frame("history"), run.frame("quality")
+    last = history[history.stage == "fine-tuning"].groupby("spectrum", sort=False).loss.last()
+    in_tune = quality.pitch_heard.dropna() >= HEARD
+    cell, sizes = facts["cell"], facts["sizes"]
+    ranges = ", ".join(f"{role} ({_range(model.pitches(role))})" for role in model.roles)
+    bad = SCORES[model_grade(list(quality.grade)).grade] < SCORES["+"]
+    lines = [
+        f"# {run.cell.name}",
+        f"SING: {cell['activation']}, {cell['loss']} loss (gradient {cell['gradient']}), seed "
+        f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
+        f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
+        f"**Plays** {ranges}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
+        f"**Trained on** {len(select(run.profile.data, run.cell.roles))} notes of {SOURCES[run.profile.data]}. "
+        "Weights are under the licence of the project; notes made with them name their data.",
+        "**Losses** after the last epoch, as trained: "
+        + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
+        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} of these notes, evenly chosen; at the "
+        f"labelled pitch {100 * in_tune.mean():.0f} % of them.",
+        f"**Not good for.** {NOT_FOR}{POOR if bad else ''}".strip(),
+        f"**Made** {facts['finished']} on {facts['device']}, {sum(facts['seconds'].values()):.0f} s, singlib "
+        f"{facts['singlib']}, torch {facts['packages']['torch']}; data digest {facts['data_digest'][:16]}. In 16 "
+        "bits; the records are of the full weights.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _range(pitches: Sequence[int]) -> str:
+    low, high = pitches[0], pitches[-1]
+    return f"MIDI {low} to {high}, {len(pitches)} of these {high - low + 1} pitches trained"

@@ -1,0 +1,162 @@
+"""A notebook executed with papermill, by a kernel of this Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+import ast
+import difflib
+from typing import Any
+from IPython import get_ipython
+
+
+if TYPE_CHECKING:
+    from traitlets.config import Config
+
+# Errors of a notebook that may not come again; any other would.
+_PASSING = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
+
+
+class NotebookError(Exception):
+    """A notebook stopped: its error, and where what it had done so far was kept.
+
+    Attributes
+    ----------
+    passing : bool
+        Whether it may go well when tried again: a dead kernel, memory that was short.
+    """
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
+    """Execute a notebook of notebooks/ with papermill; `target` appears when it has ended well."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    # Written outside the run folder, which belongs to the training that the notebook starts.
+    partial = target.parent.parent / ".notebooks" / f"{target.parent.name}-{notebook}.ipynb"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with _kernel_settings() as config:
+        try:
+            papermill.execute_notebook(
+                _literal(root / "notebooks" / f"{notebook}.ipynb"),
+                _literal(partial),
+                parameters,
+                cwd=root,
+                progress_bar=False,
+                config=config,
+                kernel_manager_class=_own_kernel(),
+                shutdown_kernel="immediate",
+            )
+        except papermill.PapermillExecutionError as error:
+            message = f"{error.ename}: {error.evalue} (notebook: {partial})"
+            raise NotebookError(message, error.ename in _PASSING) from error
+        except DeadKernelError as error:
+            raise NotebookError(f"the kernel died: {error} (notebook: {partial})", True) from error
+        except RuntimeError as error:  # what jupyter_client makes of a kernel that did not start in time
+            raise NotebookError(f"the kernel did not start: {error} (notebook: {partial})", True) from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial.replace(target)
+
+
+def _literal(path: Path) -> str:
+    """Return a path that papermill, which fills in what stands in braces, takes as it is."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+@contextmanager
+def _kernel_settings() -> Iterator[Config]:
+    """Have a kernel and its client talk over sockets of their own, without ports that two kernels could race for."""
+    from traitlets.config import Config
+
+    config = Config()
+    config.ConnectionFileMixin.transport = "ipc"
+    if sys.platform == "linux":  # names without files: gone with the process, however long the temporary folder's path
+        config.ConnectionFileMixin.ip = f"@singlib-{uuid.uuid4().hex}"
+        yield config
+        return
+    with tempfile.TemporaryDirectory(prefix="singlib-", dir="/tmp") as sockets:  # a socket's path has 104 characters
+        config.ConnectionFileMixin.ip = f"{sockets}/kernel"
+        yield config
+
+
+def _own_kernel() -> type:
+    """Return a kernel manager that starts kernels of this Python, whatever else is installed as "python3".
+
+    A matplotlibrc of the user's does not reach them: figures look the same everywhere, and need no LaTeX.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class OwnKernel(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(**get_kernel_dict() | {"env": {"MATPLOTLIBRC": os.devnull}})
+
+    return OwnKernel
+
+
+MARK = "# Parameters"  # how papermill's injected cell begins, and how our own do
+
+
+def assigned(source: str) -> list[str]:
+    """Return the names that a cell assigns."""
+    nodes = [node for node in ast.parse(source).body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    targets = [target for node in nodes for target in getattr(node, "targets", None) or [node.target]]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def latest(history: list[str]) -> list[str]:
+    """Return the parameters cells that were run last in a row: a mistake that was corrected is forgotten."""
+    marked = [source.startswith(MARK) for source in history]
+    if not any(marked):
+        return []
+    last = len(marked) - 1 - marked[::-1].index(True)
+    first = last
+    while first and marked[first - 1]:
+        first -= 1
+    return history[first : last + 1]
+
+
+def check_names(known: list[str], given: list[str]) -> None:
+    """Raise a ValueError that names every parameter the notebook does not have, and the one it may have meant."""
+    faults = []
+    for name in given:
+        if name not in known:
+            like = difflib.get_close_matches(name, known, 1)
+            faults.append(f"unknown parameter {name!r}" + (f", did you mean {like[0]!r}?" if like else ""))
+    if faults:
+        raise ValueError(f"{'; '.join(faults)} This notebook takes: {', '.join(known)}")
+
+
+def checked(*known: str) -> dict[str, Any]:
+    """Return the parameters of the notebook that calls, by name.
+
+    Parameters
+    ----------
+    *known : str
+        The names that the notebook's own parameters cell assigns.
+
+    Returns
+    -------
+    dict
+        Each known name with its value now.
+
+    Raises
+    ------
+    ValueError
+        If papermill injected, or somebody wrote into the parameters cell, a name that is not known.
+    """
+    namespace = get_ipython().user_ns
+    check_names(list(known), [name for source in latest(namespace["In"]) for name in assigned(source)])
+    return {name: namespace[name] for name in known}

@@ -1,0 +1,299 @@
+"""What a run leaves on disk, and how far it is.
+
+``runs/<profile>/<cell>/`` holds, in the order they are written:
+
+- ``checkpoint.safetensors``: weights, optimiser and history after the last whole epoch; gone when done;
+- ``history.csv``: tidy, one row for each stage, epoch and spectrum;
+- ``sing.safetensors``: weights of the trained generator;
+- ``generated/<role>-<pitch>-<velocity>.flac`` and ``quality.csv``: what it sounds like;
+- ``cell.json``: provenance; ``done.json``: the marker that everything above is whole, and what it was then;
+- ``train.ipynb``: the executed notebook.
+
+Every file is written beside its place and renamed, so that a kill leaves the old one or the new one.
+`singlib.runs.records` reads it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from .. import nsynth
+from ..files import check_unchanged, fingerprint, locked, project_folder, read_json, remove_debris, replacing, write_json
+from ..grid import Cell, Profile
+
+# Raise this when a change makes the same cell end with other numbers: records of an older recipe are
+# then stale. tests/test_training.py holds a short golden history and fails when it is forgotten.
+RECIPE = 1
+
+# Raise this when measures or grades of the same notes change (quality.py, measures.py): finished runs are then
+# "ungraded" and graded again from the notes they generated, without training.
+GRADING = 3
+
+# What a finished run has beside its generated notes; and the columns of its tables that readers count on.
+RECORDS = ("cell.json", "history.csv", "quality.csv", "sing.safetensors")
+COLUMNS = {
+    "history": {"stage", "epoch", "updates", "spectrum", "role", "loss"},
+    "quality": {"role", "pitch", "velocity", "grade"},
+}
+
+# Of a profile, what decides over the numbers of one cell.
+_SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")
+
+
+def recipe(cell: Cell, profile: Profile, data_digest: str) -> dict:
+    """Return all that decides over the numbers of a cell, as JSON gives it back."""
+    sizes = {key: value for key, value in asdict(profile.sized(cell)).items() if key in _SHAPING}
+    every = {"recipe": RECIPE, "cell": asdict(cell), "sizes": sizes, "data_digest": data_digest}
+    return json.loads(json.dumps(every))
+
+
+class Run:
+    """The records of one cell at one profile.
+
+    Parameters
+    ----------
+    cell : Cell
+        The model.
+    profile : Profile
+        What it is trained on, and its size.
+
+    Attributes
+    ----------
+    folder : Path
+        ``runs/<profile>/<cell>``.
+    recipe : dict
+        All that decides over the numbers: cell, sizes, data digest and `RECIPE`.
+    signature : str
+        SHA-256 of `recipe`; what is on disk with another signature is stale.
+
+    Without the profile's notes there is nothing to compare them with: records on disk are taken to be of them.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the profile's data are damaged.
+    """
+
+    def __init__(self, cell: Cell, profile: Profile) -> None:
+        self.cell, self.profile = cell, profile.sized(cell)
+        self.folder = project_folder() / "runs" / profile.name / cell.name
+        here = nsynth.at_hand(profile.data)
+        self.recipe = recipe(cell, profile, nsynth.digest(profile.data, cell.roles) if here else self._digest_on_disk())
+        self.signature = hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Run({self.profile.name}/{self.cell.name}: {self.state()})"
+
+    @property
+    def history_file(self) -> Path:
+        """The loss of every stage, epoch and spectrum."""
+        return self.folder / "history.csv"
+
+    @property
+    def weights_file(self) -> Path:
+        """The trained generator."""
+        return self.folder / "sing.safetensors"
+
+    def generated_file(self, label: nsynth.Label) -> Path:
+        """Return where a generated note is."""
+        return self.folder / "generated" / f"{label}.flac"
+
+    @property
+    def notebook(self) -> Path:
+        """The executed notebook."""
+        return self.folder / "train.ipynb"
+
+    def state(self) -> str:
+        """Return how far the run is.
+
+        "done", "ungraded" (trained, but graded by an older `GRADING`), "begun", "missing", "stale" (of other
+        parameters, data or recipe) or "damaged" (see `damage`).
+        """
+        try:
+            return self._state()
+        except ValueError:
+            return "damaged"
+
+    def damage(self) -> str:
+        """Say which file is damaged or gone, and how; nothing if none is."""
+        try:
+            self._state()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def _state(self) -> str:
+        found = self._on_disk()
+        if found is None:
+            for name in RECORDS:
+                if (self.folder / name).exists():
+                    raise ValueError(f"{self.folder / 'done.json'} is gone, but {name} is there")
+            return "missing"
+        if found["signature"] != self.signature:
+            return "stale"
+        if "stage" in found:  # a checkpoint's
+            return "begun"
+        graded = found.get("grading") == GRADING
+        self._check_whole(found, graded)
+        return "done" if graded else "ungraded"
+
+    def facts(self) -> dict:
+        """Return cell.json; FileNotFoundError or ValueError names it if it is gone or damaged."""
+        return read_json(self.folder / "cell.json")
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """Return "history" or "quality"; FileNotFoundError or ValueError names the file if it is gone or damaged."""
+        path = self.folder / f"{name}.csv"
+        try:
+            found = pd.read_csv(path)
+        except (ValueError, IsADirectoryError, NotADirectoryError) as error:  # pandas' own are ValueErrors
+            raise ValueError(f"{path} is damaged ({error})") from error
+        if not len(found) or COLUMNS[name] - set(found):
+            raise ValueError(f"{path} is damaged (it should have rows of {', '.join(sorted(COLUMNS[name]))})")
+        return found
+
+    def stale_because(self) -> str:
+        """Return what differs between the records on disk and this run; ValueError names a damaged file."""
+        found = self._on_disk() or {}
+        old, new = _flat(found.get("recipe", {})), _flat(self.recipe)
+        changes = {key: (old.get(key), new.get(key)) for key in old | new if old.get(key) != new.get(key)}
+        if changes.pop("data_digest", None):
+            changes["the notes"] = ("other files", f"those in data/{self.profile.data} now")
+        return ", ".join(f"{key} ({before} -> {now})" for key, (before, now) in changes.items()) or "nothing"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process locks that trains this cell."""
+        return self.folder.parent / ".locks" / self.cell.name
+
+    @property
+    def failure_file(self) -> Path:
+        """Why the last attempt failed; not there if it did not."""
+        return self.folder.parent / ".failed" / f"{self.cell.name}.json"
+
+    def progress(self) -> dict | None:
+        """Return stage, epoch and seconds (by stage) of the last whole epoch of a begun run; None if there is none."""
+        found = self._read_checkpoint(lambda file: {})
+        return found and found[1]
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Hold the folder for this process; wait while another one holds it. A kill lets it go."""
+        with locked(self.lock, f"{self.cell.name}: another process trains it, waiting"):
+            remove_debris(self.folder)
+            yield
+
+    def set_aside(self) -> Path:
+        """Move the folder to ``runs/<profile>/.stale`` and return where it is then; nothing is deleted."""
+        kind = "damaged"
+        with suppress(ValueError):
+            kind = (self._on_disk() or {"signature": kind})["signature"][:8]
+        aside = first = self.folder.parent / ".stale" / f"{self.cell.name}-{kind}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = first.with_name(f"{first.name}-{number}")
+        return self.folder.rename(aside)
+
+    def save_checkpoint(self, tensors: dict[str, np.ndarray], about: dict) -> None:
+        """Keep what a killed run needs to go on: arrays, and facts that JSON can hold."""
+        about = about | {"signature": self.signature, "recipe": self.recipe}
+        with replacing(self._checkpoint) as beside:
+            save_file(tensors, beside, metadata={"about": json.dumps(about)})
+
+    def load_checkpoint(self) -> tuple[dict[str, np.ndarray], dict] | None:
+        """Return what `save_checkpoint` kept of this recipe, or None; ValueError names a damaged file."""
+        found = self._read_checkpoint(lambda file: {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+        return found if found and found[1]["signature"] == self.signature else None
+
+    def write_history(self, rows: list[dict]) -> None:
+        """Write history.csv: stage, epoch, updates, spectrum, role (train or side), loss."""
+        with replacing(self.history_file) as beside:
+            pd.DataFrame(rows).to_csv(beside, index=False)
+
+    def save_weights(self, tensors: dict[str, np.ndarray], about: dict) -> None:
+        """Write the trained generator with what is needed to build it again."""
+        with replacing(self.weights_file) as beside:
+            save_file(tensors, beside, metadata={"about": json.dumps(about)})
+
+    def finish(self, provenance: dict) -> None:
+        """Write cell.json, then the marker, then drop the checkpoint."""
+        write_json(self.folder / "cell.json", provenance)
+        self.mark()
+        self._checkpoint.unlink(missing_ok=True)
+
+    def mark(self) -> None:
+        """Write the marker that all is whole and graded."""
+        names = [*RECORDS, *(f"generated/{file.name}" for file in sorted((self.folder / "generated").glob("*")))]
+        files = {name: fingerprint(self.folder / name) for name in names if (self.folder / name).exists()}
+        marker = {"signature": self.signature, "grading": GRADING, "recipe": self.recipe, "files": files}
+        write_json(self.folder / "done.json", marker)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def _on_disk(self) -> dict | None:
+        """Return the marker, or what the checkpoint says of itself; None if there is neither."""
+        # A run that finishes between the first two looks has its marker at the third.
+        return self._marker() or self.progress() or self._marker()
+
+    def _digest_on_disk(self) -> str:
+        with suppress(ValueError):
+            return (self._on_disk() or {"recipe": {}})["recipe"].get("data_digest", "")
+        return ""
+
+    def _check_whole(self, marker: dict, graded: bool) -> None:
+        """Raise a ValueError that names a file that is not what it was when the marker was written, or is gone."""
+        files = marker.get("files")
+        if files is None:  # of a singlib that did not note them
+            heard = (self.folder / "generated").glob("*.flac")
+            files = dict.fromkeys([*RECORDS, next((f"generated/{file.name}" for file in heard), "generated")])
+        check_unchanged(self.folder, {name: was for name, was in files.items() if graded or name != "quality.csv"})
+        if "files" not in marker:
+            self.facts(), self.frame("history"), graded and self.frame("quality")
+
+    def _marker(self) -> dict | None:
+        path = self.folder / "done.json"
+        try:
+            return _signed(read_json(path), path)
+        except FileNotFoundError:
+            return None
+
+    def _read_checkpoint(self, tensors: Callable) -> tuple[dict[str, np.ndarray], dict] | None:
+        try:
+            with self._checkpoint.open("rb"):  # safetensors calls a file missing that may not be read
+                pass
+            with safe_open(self._checkpoint, "numpy") as file:
+                about = _signed(json.loads((file.metadata() or {})["about"]), self._checkpoint)
+                return tensors(file), about | {"stage": about["stage"]}
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, ValueError, KeyError, IsADirectoryError, NotADirectoryError) as error:
+            raise ValueError(f"{self._checkpoint} is damaged ({error})") from error
+
+
+def _signed(found: dict, path: Path) -> dict:
+    """Return what a marker or checkpoint says, if it says which run it is of; ValueError names the file."""
+    try:
+        _flat(found["recipe"]), "" + found["signature"], found.get("files", {}).items()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged (it does not say which run it is of)") from error
+    return found
+
+
+def _flat(recipe: dict) -> dict:
+    """Return a recipe with the parameters of cell and sizes beside its own."""
+    inner = {key: value for part in ("cell", "sizes") for key, value in recipe.get(part, {}).items()}
+    return {key: value for key, value in recipe.items() if key not in ("cell", "sizes")} | inner

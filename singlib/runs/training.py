@@ -1,0 +1,276 @@
+"""The three stages of SING: autoencoder, LSTM on its codes, fine-tuning end to end.
+
+Adam in every stage. The loss of an epoch is the note-weighted mean over its batches as trained, for
+all three spectra; epoch 0 is an evaluation before the first update. After every epoch the state is
+kept, so that a killed run ends with the weights and history of an unbroken one, to the bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from torch import Tensor
+
+from .. import __version__
+from ..nsynth import selection
+from .. import nsynth
+from ..files import replacing
+from ..network.generation import Model, write_notes
+from ..grid import LOSSES, Cell, Profile
+from ..grading.grades import grade
+from .run_folder import Run
+from ..network.stages import STAGES, Trainer
+
+# What a stage takes: wall time, and the time that this process had of a CPU, which other jobs do not lengthen.
+CLOCKS = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """Return the torch device; "auto" is CUDA where there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def keep_freed_memory() -> None:
+    """Have the GNU C library keep freed memory for the next step, which needs as much again; elsewhere do nothing.
+
+    By default a fifth of a step of the LSTM goes into pages that are given back and fetched again.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: free memory at the end of the heap stays
+        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: large blocks come from the heap
+
+
+def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable[[str], None] = print) -> Run:
+    """Train one model of the grid through its three stages and write its records.
+
+    A finished run of the same recipe is returned as it is (graded again if grades have changed since); a
+    begun one goes on after its last whole epoch; records that are damaged or of another recipe are set aside first.
+
+    Parameters
+    ----------
+    cell : Cell
+        The model.
+    profile : Profile
+        Notes, sizes, epochs.
+    device : str
+        ``"auto"``, or a device of torch.
+    log : callable
+        Gets a line for each epoch.
+
+    Returns
+    -------
+    Run
+        The finished records; its marker is written.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the profile's notes are missing or not NSynth's format.
+    FloatingPointError
+        If a loss is no longer finite.
+    """
+    run = Run(cell, profile)
+    profile = run.profile  # as it is for this cell
+    with run.owned():
+        state = run.state()
+        if state in ("stale", "damaged"):
+            why = f"{run.stale_because()} changed" if state == "stale" else run.damage()
+            log(f"{cell.name}: {why}; old records moved to {run.set_aside()}, training it again")
+        if run.state() == "done":
+            log(f"{cell.name} is done already")
+            return run
+        notes = nsynth.load_notes(profile.data, cell.roles)
+        if run.state() == "ungraded":
+            log(f"{cell.name} is trained; grading its notes again")
+            _grade(run, notes)
+            run.mark()
+            return run
+        where = resolve_device(device)
+        keep_freed_memory()
+        make_repeatable(profile.threads, where)
+        trainer = Trainer(cell, profile, notes, where)
+        log(f"{cell.name}: {len(notes)} notes of data/{profile.data}, on {where}")
+        history, clocks, legs = _train(trainer, run, log)
+        run.write_history(history)
+        model = Model(trainer.sing, _about(run, notes))
+        run.save_weights(_arrays(trainer.sing.state_dict()), model.about)
+        _generate(model, run, notes)
+        _grade(run, notes)
+        facts = _provenance(profile, where, clocks, history) | {"activations": trainer.activations()}
+        run.finish(run.recipe | facts | {"legs": legs})
+    return run
+
+
+def make_repeatable(threads: int, device: torch.device) -> None:
+    """Fix what the same cell's numbers on the same machine could depend on."""
+    torch.set_num_threads(threads)
+    if device.type == "cuda":  # on CPU our operations are repeatable as they are, and this call costs 2 s
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS may sum in another order
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _train(
+    trainer: Trainer, run: Run, log: Callable[[str], None]
+) -> tuple[list[dict], dict[str, dict[str, float]], list[dict]]:
+    """Run the stages from where the checkpoint left off; return history, the seconds of each stage by clock, and legs.
+
+    A leg is what one kind of machine did (`_machine`), with the stage and epoch that it began at.
+    """
+    history: list[dict] = []
+    clocks = {name: dict.fromkeys(STAGES, 0.0) for name in CLOCKS}
+    first_stage, first_epoch, kept = 0, 0, {}
+    here = _machine(trainer.device)
+    legs = [here | {"stage": STAGES[0], "epoch": 0}]
+    checkpoint = run.load_checkpoint()
+    if checkpoint:
+        tensors, about = checkpoint
+        history = about["history"]
+        clocks = {name: about[name] for name in CLOCKS if name in about}
+        first_stage, first_epoch = STAGES.index(about["stage"]), about["epoch"] + 1
+        log(f"going on after {about['stage']} epoch {about['epoch']}")
+        legs = about.get("legs", [dict.fromkeys(here, "unknown") | {"stage": STAGES[0], "epoch": 0}])
+        last = {key: legs[-1][key] for key in here}
+        if last != here:
+            changes = ", ".join(f"{key} ({last[key]} -> {here[key]})" for key in here if last[key] != here[key])
+            log(f"on another machine than before: {changes}; the record will say both")
+            legs = [*legs, here | {"stage": about["stage"], "epoch": first_epoch}]
+        kept = {key: torch.from_numpy(value) for key, value in tensors.items()}
+        weights = {key: value for key, value in kept.items() if not key.startswith("optimiser.")}
+        trainer.modules().load_state_dict(weights)
+
+    for number, stage in list(enumerate(STAGES))[first_stage:]:
+        epochs = trainer.profile.epochs[number]
+        optimiser = trainer.optimiser(stage)
+        resumed = first_epoch if number == first_stage else 0
+        if resumed:
+            _restore_optimiser(optimiser, kept)
+        if stage == "lstm":
+            trainer.encode()
+        updates = history[-1]["updates"] if resumed else 0
+        for epoch in range(resumed, epochs + 1):
+            begun = {name: clock() for name, clock in CLOCKS.items()}
+            means, made = trainer.run_epoch(stage, epoch, optimiser)
+            updates += made
+            history += _rows(trainer.cell, stage, epoch, updates, means)
+            for name, seconds in clocks.items():
+                seconds[stage] += CLOCKS[name]() - begun[name]
+            state = trainer.modules().state_dict() | _optimiser_tensors(optimiser)
+            run.save_checkpoint(
+                _arrays(state), {"stage": stage, "epoch": epoch, "history": history, "legs": legs} | clocks
+            )
+            log(_progress(trainer.profile, stage, epoch, means, clocks["seconds"][stage] / (epoch + 1)))
+    return history, clocks, legs
+
+
+def _rows(cell: Cell, stage: str, epoch: int, updates: int, means: dict[str, float]) -> list[dict]:
+    train = "codes" if stage == "lstm" else cell.loss
+    fixed = {"stage": stage, "epoch": epoch, "updates": updates}
+    spectra = [name for name in ("codes", *LOSSES) if name in means]
+    return [
+        fixed | {"spectrum": name, "role": "train" if name == train else "side", "loss": means[name]}
+        for name in spectra
+    ]
+
+
+def _progress(profile: Profile, stage: str, epoch: int, means: dict[str, float], pace: float) -> str:
+    """One line an epoch: losses, and the time left at this stage's pace."""
+    number = STAGES.index(stage)
+    left = pace * (profile.epochs[number] - epoch + sum(profile.epochs[number + 1 :]))
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+    return f"{stage:12} {epoch:3}/{profile.epochs[number]}  {losses}  ({pace:.1f} s an epoch, about {left:.0f} s left)"
+
+
+def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    states = optimiser.state_dict()["state"]
+    return {f"optimiser.{i}.{key}": value for i, state in states.items() for key, value in state.items()}
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, kept: dict[str, Tensor]) -> None:
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in kept.items():
+        if key.startswith("optimiser."):
+            _, place, name = key.split(".")
+            states.setdefault(int(place), {})[name] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
+
+
+def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {key: value.cpu().numpy() for key, value in tensors.items()}
+
+
+def _about(run: Run, notes: nsynth.Notes) -> dict:
+    """Return what `generation.load_model` needs beside the weights."""
+    profile, cell = run.profile, run.cell
+    shape = {"instruments": len(notes.roles), "activation": cell.activation, "elu_alpha": cell.elu_alpha}
+    shape |= {key: getattr(profile, key) for key in ("channels", "dimension", "hidden", "layers")}
+    played = {role: notes.pitch[notes.instrument == i] for i, role in enumerate(notes.roles)}
+    pitches = {role: [int(pitch.min()), int(pitch.max())] for role, pitch in played.items()}
+    heard = {role: [label[1:] for label in notes.labels() if label.role == role] for role in notes.roles}
+    about = {"cell": cell.name, "profile": profile.name, "shape": shape, "roles": notes.roles}
+    return about | {"pitches": pitches, "notes": heard}
+
+
+def _labels(run: Run, notes: nsynth.Notes) -> list[nsynth.Label]:
+    return [label for role in notes.roles for label in selection.notes_to_generate(run.profile.data, role)]
+
+
+def _generate(model: Model, run: Run, notes: nsynth.Notes) -> None:
+    """Write the notes of Table 2's last column as FLAC."""
+    labels = _labels(run, notes)
+    write_notes(run.folder / "generated", labels, model.generate(labels), "flac")
+
+
+def _grade(run: Run, notes: nsynth.Notes) -> None:
+    """Write quality.csv with a row for each generated note, as it is on disk and will be heard."""
+    place = {label: i for i, label in enumerate(notes.labels())}
+    rows = []
+    for label in _labels(run, notes):
+        waveform, _ = soundfile.read(run.generated_file(label))
+        rows.append(label._asdict() | grade(waveform, notes.waveforms[place[label]], label.pitch))
+    with replacing(run.folder / "quality.csv") as beside:
+        pd.DataFrame(rows).to_csv(beside, index=False)
+
+
+def device_name(device: torch.device) -> str:
+    """Name the GPU, or the CPU and its vector instructions, which decide over the last bit of a sum."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or 'cpu'}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    """Return what the last bits of the numbers depend on."""
+    return {"device": device_name(device), "platform": platform.platform(), "torch": torch.__version__}
+
+
+def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict], history: list[dict]) -> dict:
+    packages = ("torch", "numpy", "scipy", "librosa", "nnAudio", "soundfile", "safetensors", "swift-f0", "zimtohrli")
+    last = {stage: [row["updates"] for row in history if row["stage"] == stage][-1] for stage in STAGES}
+    return {
+        "profile": profile.name,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device_name(device),
+        "device_type": device.type,
+        "platform": platform.platform(),
+        "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
+        "threads": profile.threads,
+        **{name: {stage: round(value, 2) for stage, value in seconds.items()} for name, seconds in clocks.items()},
+        "updates": last,
+        "singlib": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }

@@ -1,0 +1,12 @@
+"""STFT, MFC and CQT as differentiable transforms, one loss on any of them, and a report on its gradient.
+
+It needs nothing else of singlib:
+
+>>> loss = SpectralLoss(CQT())
+>>> loss(estimate, target).backward()
+>>> print(gradient_report(lambda: loss(model(x), target), model))
+"""
+
+from .gradients import GradientReport, gradient_report
+from .loss import SpectralLoss
+from .transforms import CQT, FRAME, HOP, MFC, SPECTRA, STFT, Spectrum
