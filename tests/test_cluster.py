@@ -217,8 +217,8 @@ def test_killed_at_random_moments(kills, names, tmp_path, smoke_root, capsys):
 EXECUTE = """
 import sys
 from pathlib import Path
-from singlib import execution
-execution.execute(Path(sys.argv[1]), "tiny", Path(sys.argv[1]) / "out" / sys.argv[2] / "tiny.ipynb", {})
+from singlib.runs.notebooks import execute
+execute(Path(sys.argv[1]), "tiny", Path(sys.argv[1]) / "out" / sys.argv[2] / "tiny.ipynb", {})
 """
 
 

@@ -11,18 +11,20 @@ import pandas as pd
 import torch
 
 from .. import nsynth
-from .recorded import history_of
 from ..files import read_json
 from ..grid import Cell, Profile
-from .run_folder import RECIPE
 from ..network.stages import STAGES, Trainer
+from .recorded import history_of
+from .run_folder import RECIPE
 from .training import device_name, keep_freed_memory, make_repeatable, resolve_device
 
 CLOSE = 1e-4  # relative; nothing but rounding before training, on any processor
 DRAWS, MORE = 2, 20  # training is chaotic: of so many draws of what rounding makes of it, so many times the largest
 
 
-def train_again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[str], None] = print) -> pd.DataFrame:
+def train_again(
+    folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[str], None] = print
+) -> pd.DataFrame:
     """Train the first epochs of a recorded cell again, and set them beside the record.
 
     On the same machine they are the same to the bit. Another processor rounds differently, and training makes

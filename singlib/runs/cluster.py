@@ -21,9 +21,9 @@ from dask.system import cpu_count
 from tqdm.auto import tqdm
 
 from .. import nsynth
-from .notebooks import NotebookError, execute
-from ..files import check_writable, locked, project_folder, write_json
+from ..files import locked, project_folder, write_json
 from ..grid import Cell, Profile, cells
+from .notebooks import NotebookError, execute
 from .run_folder import Run
 
 # Dask's sampling of its workers, which only wait for kernels here, takes 7 % of two cores away from these.

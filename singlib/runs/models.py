@@ -10,11 +10,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..files import project_folder
-from ..network.generation import Model, load_model
-
-from ..files import replacing, write_text
+from ..files import project_folder, replacing, write_text
 from ..grading.grades import HEARD, SCORES, model_grade
+from ..network.generation import Model, load_model
 from ..nsynth import SOURCES, select
 from . import recorded
 from .run_folder import Run

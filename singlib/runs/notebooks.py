@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import os
 import sys
 import tempfile
@@ -9,12 +11,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-import ast
-import difflib
-from typing import Any
-from IPython import get_ipython
+from typing import TYPE_CHECKING, Any
 
+from IPython import get_ipython
 
 if TYPE_CHECKING:
     from traitlets.config import Config

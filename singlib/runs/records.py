@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import recorded
 from .. import nsynth
 from ..files import project_folder, read_json
 from ..grid import Cell, Profile, cells, profile_named
+from . import recorded
 from .run_folder import Run
 
 
@@ -35,8 +35,8 @@ class Records:
     about : DataFrame
         A row for each finished cell: columns of `describe`, ``device``, ``seconds`` of each stage ("seconds_lstm";
         CPU time where it is on record and the device is a CPU; ``device`` then says so, and names the platform),
-        ``activation_mean`` and ``activation_std`` (see `singlib.network.stages.Trainer.activations`), ``grading`` (of which
-        `singlib.runs.run_folder.GRADING` its grades are).
+        ``activation_mean`` and ``activation_std`` (see `singlib.network.stages.Trainer.activations`), ``grading`` (of
+        which `singlib.runs.run_folder.GRADING` its grades are).
     carried : frozenset of str
         Names of the cells whose records are those that come with the project.
     """

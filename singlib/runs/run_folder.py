@@ -28,7 +28,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .. import nsynth
-from ..files import check_unchanged, fingerprint, locked, project_folder, read_json, remove_debris, replacing, write_json
+from ..files import (
+    check_unchanged,
+    fingerprint,
+    locked,
+    project_folder,
+    read_json,
+    remove_debris,
+    replacing,
+    write_json,
+)
 from ..grid import Cell, Profile
 
 # Raise this when a change makes the same cell end with other numbers: records of an older recipe are

@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Markdown, display
 
-from . import recorded
 from ..files import held, read_json
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
+from . import recorded
 from .records import describe
 from .run_folder import Run
 

@@ -21,15 +21,14 @@ import soundfile
 import torch
 from torch import Tensor
 
-from .. import __version__
-from ..nsynth import selection
-from .. import nsynth
+from .. import __version__, nsynth
 from ..files import replacing
-from ..network.generation import Model, write_notes
-from ..grid import LOSSES, Cell, Profile
 from ..grading.grades import grade
-from .run_folder import Run
+from ..grid import LOSSES, Cell, Profile
+from ..network.generation import Model, write_notes
 from ..network.stages import STAGES, Trainer
+from ..nsynth import selection
+from .run_folder import Run
 
 # What a stage takes: wall time, and the time that this process had of a CPU, which other jobs do not lengthen.
 CLOCKS = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
