@@ -467,10 +467,10 @@ def test_a_source_that_cannot_be_read_is_refused_at_once(source):
 def test_a_file_may_be_named_as_a_url(tmp_path):
     file = tmp_path / "an archive.tar.gz"
     file.write_bytes(b"notes")
-    assert download.Stream(file.as_uri(), pytest.fail).read() == b"notes"
-    assert download.Stream(str(file), pytest.fail).read() == b"notes"
+    assert download.Stream(file.as_uri(), pytest.fail).read(99) == b"notes"
+    assert download.Stream(str(file), pytest.fail).read(99) == b"notes"
     with pytest.raises(FileNotFoundError, match="nowhere is missing"):
-        download.Stream(f"file://{tmp_path}/nowhere", pytest.fail).read()
+        download.Stream(f"file://{tmp_path}/nowhere", pytest.fail).read(99)
 
 
 def test_the_command_refuses_a_source_in_a_sentence(tmp_path):

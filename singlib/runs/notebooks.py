@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,21 +111,14 @@ MARK = "# Parameters"  # how papermill's injected cell begins, and how our own d
 
 def assigned(source: str) -> list[str]:
     """Return the names that a cell assigns."""
-    nodes = [node for node in ast.parse(source).body if isinstance(node, (ast.Assign, ast.AnnAssign))]
-    targets = [target for node in nodes for target in getattr(node, "targets", None) or [node.target]]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
 
 
 def latest(history: list[str]) -> list[str]:
     """Return the parameters cells that were run last in a row: a mistake that was corrected is forgotten."""
-    marked = [source.startswith(MARK) for source in history]
-    if not any(marked):
-        return []
-    last = len(marked) - 1 - marked[::-1].index(True)
-    first = last
-    while first and marked[first - 1]:
-        first -= 1
-    return history[first : last + 1]
+    rows = [list(row) for marked, row in groupby(history, lambda source: source.startswith(MARK)) if marked]
+    return rows[-1] if rows else []
 
 
 def check_names(known: list[str], given: list[str]) -> None:
@@ -139,22 +133,10 @@ def check_names(known: list[str], given: list[str]) -> None:
 
 
 def checked(*known: str) -> dict[str, Any]:
-    """Return the parameters of the notebook that calls, by name.
+    """Return the parameters of the notebook that calls, name -> value.
 
-    Parameters
-    ----------
-    *known : str
-        The names that the notebook's own parameters cell assigns.
-
-    Returns
-    -------
-    dict
-        Each known name with its value now.
-
-    Raises
-    ------
-    ValueError
-        If papermill injected, or somebody wrote into the parameters cell, a name that is not known.
+    `known` are the names that its own parameters cell assigns. ValueError if papermill injected another name, or
+    somebody wrote one into that cell: papermill itself only warns.
     """
     namespace = get_ipython().user_ns
     check_names(list(known), [name for source in latest(namespace["In"]) for name in assigned(source)])
