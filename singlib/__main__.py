@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import __version__  # all else is imported by the command that needs it: help and completion are at once
-
-
-def told(error: Exception) -> str:
-    """Return an error as a sentence, also what the operating system says of a file."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
+from . import __version__  # each command imports the rest itself, so that help and completion are quick
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-many-updates, recorded-long or paper")]
+
+
+@contextmanager
+def _errors(command: str) -> Iterator[None]:
+    """Exit with an error of a command as one sentence."""
+    from .runs.notebooks import NotebookError
+
+    try:
+        yield
+    except (OSError, ValueError, NotebookError) as error:
+        of_file = isinstance(error, OSError) and error.filename and error.strerror
+        message = f"{error.filename}: {error.strerror}" if of_file else error
+        raise SystemExit(f"singlib {command}: {message}") from error
 
 
 def _version(asked: bool) -> None:
@@ -30,7 +37,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="say which")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
+    ] = False,
 ) -> None:
     """Modifications to SING: the paper's grid of models, its figures and its tables."""
 
@@ -38,60 +47,58 @@ def main(
 @app.command()
 def data(
     split: Annotated[str, typer.Option(help="train (the paper's instruments), valid or test")] = "train",
-    source: Annotated[str | None, typer.Option(help="path or URL of the archive; NSynth's own if left out")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be read and kept")] = False,
+    source: Annotated[str | None, typer.Option(help="path or URL of the archive; NSynth's own by default")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only print what would be read and kept")] = False,
 ) -> None:
-    """Fetch the notes of the eight instruments of an NSynth split into data/, and nothing else."""
+    """Fetch the notes of the eight instruments of an NSynth split into data/."""
     from .nsynth import download
     from .report import tables
 
-    try:
+    with _errors("data"):
         if dry_run:
             print(download.plan(split, source))
             return
         folder = download.download(split, source)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib data: {told(error)}") from error
     print(tables.instruments(folder.name).to_markdown())
 
 
 @app.command()
 def run(
     profile: ProfileName = "quick",
-    cells: Annotated[str, typer.Option(help="only cells whose name matches, as keys-*-CQT-*")] = "*",
+    cells: Annotated[str, typer.Option(help="only cells whose name matches, such as keys-*-CQT-*")] = "*",
     workers: Annotated[int | None, typer.Option(min=1, help="cells at a time on this machine")] = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")] = None,
-    retries: Annotated[int, typer.Option(min=0, help="for a kernel that dies or lacks memory")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would run, and how long")] = False,
+    retries: Annotated[
+        int, typer.Option(min=0, help="how often to retry a cell whose kernel dies or lacks memory")
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only print what would run, and how long it would take")
+    ] = False,
 ) -> None:
-    """Train every cell of a profile that is not done, each in an executed notebook under runs/."""
+    """Train every unfinished cell of a profile, each in an executed notebook under runs/."""
     from .grid import profile_named
     from .runs import cluster
     from .runs.status import plan
 
-    try:
+    with _errors("run"):
         size = profile_named(profile)
         if dry_run:
             names = [cell.name for cell in cluster.select(size, cells)]
             print(plan(size, names, workers or cluster.default_workers(size)))
             return
         failed = cluster.run_grid(size, cells, workers, scheduler, retries)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib run: {told(error)}") from error
     if failed:
-        raise SystemExit(f"singlib run: {len(failed)} cells failed, the notebooks named above show how")
+        raise SystemExit(f"singlib run: {len(failed)} cells failed; the notebooks named above show why")
 
 
 @app.command()
 def status(profile: ProfileName = "quick") -> None:
-    """Show how far a profile is: Table 1 with what is done, runs, failed, is stale or missing."""
+    """Show the progress of a profile: Table 1 with what is done, running, failed, stale or missing."""
     from .grid import profile_named
     from .runs.status import summary
 
-    try:
+    with _errors("status"):
         print(summary(profile_named(profile)))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib status: {told(error)}") from error
 
 
 @app.command()
@@ -102,18 +109,20 @@ def generate(
         str | None, typer.Option(help="keys-ReLU-STFT-flow-0, a model that comes with the project (data/*/models)")
     ] = None,
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
-    pitch: Annotated[str | None, typer.Option(help="MIDI pitches, as 60,64,67; by default one that it knows")] = None,
+    pitch: Annotated[str | None, typer.Option(help="MIDI pitches, such as 60,64,67; by default a trained one")] = None,
     velocity: Annotated[str, typer.Option(help="25, 50, 75, 100 or 127, or several")] = "100",
-    notes: Annotated[Path | None, typer.Option(help="instead: a file of names, keys-060-100 on each line")] = None,
+    notes: Annotated[
+        Path | None, typer.Option(help="instead: a file with a name such as keys-060-100 on each line")
+    ] = None,
     suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
-    outside: Annotated[bool, typer.Option("--outside", help="also pitches it was never trained on")] = False,
+    outside: Annotated[bool, typer.Option("--outside", help="allow pitches it was never trained on")] = False,
 ) -> None:
-    """Write notes as a trained model plays them, without the data set."""
+    """Write notes that a trained model plays; the data set is not needed."""
     from .grid import check_choice
     from .network import generation
     from .runs import models
 
-    try:
+    with _errors("generate"):
         if (run is None) == (recorded is None):
             raise ValueError("name a model by --run or by --recorded")
         check_choice("format", suffix, generation.FORMATS)
@@ -128,70 +137,60 @@ def generate(
                 raise ValueError(f"{notes} names the notes: leave out --instrument and --pitch")
             labels = generation.read_labels(notes, lambda label: model.check(label, outside))
         files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib generate: {told(error)}") from error
     elsewhere = [str(label) for label in labels if model.trained(label) == "pitch"]
     if elsewhere:
-        print(f"not trained at this velocity, only at others: {', '.join(elsewhere)}", file=sys.stderr)
+        print(f"trained only at other velocities: {', '.join(elsewhere)}", file=sys.stderr)
     print(f"wrote {len(files)} notes to {out}")
 
 
 @app.command()
 def report(
     profile: ProfileName = "quick",
-    only: Annotated[str | None, typer.Option(help="some parts alone: fig07,table3,claims")] = None,
+    only: Annotated[str | None, typer.Option(help="only these parts: fig07,table3,claims")] = None,
 ) -> None:
     """Rebuild Figures 1-22, Tables 1-3 and the report page of a profile into figures/."""
     from .grid import profile_named
     from .report import page
     from .runs import records
-    from .runs.notebooks import NotebookError
 
-    try:
+    with _errors("report"):
         if only:
             page.save_parts(only.split(","), records.load(profile))
             print(f"wrote {only} to figures/{profile}/")
             return
         print(f"wrote {page.report(profile_named(profile))}")
-    except (OSError, ValueError, NotebookError) as error:
-        raise SystemExit(f"singlib report: {told(error)}") from error
 
 
 @app.command()
 def carry(
     profile: ProfileName = "recorded",
-    models: Annotated[str, typer.Option(help="cells whose weights to carry too, separated by commas")] = "",
+    models: Annotated[str, typer.Option(help="cells whose weights to include, separated by commas")] = "",
 ) -> None:
-    """Put the finished runs of a profile into data/<profile>/, to come with the project."""
+    """Copy the finished runs of a profile into data/<profile>/, to come with the project."""
     from .grid import profile_named
     from .report.carry import carry_runs
 
-    try:
+    with _errors("carry"):
         names = carry_runs(profile_named(profile), [name for name in models.split(",") if name])
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib carry: {told(error)}") from error
     print(f"data/{profile}/ holds the records of {len(names)} cells")
 
 
 @app.command()
 def again(
-    folder: Annotated[Path, typer.Argument(help="with cell.json: data/recorded/cells/<cell>, or of a run")],
-    epochs: Annotated[int, typer.Option(min=1, help="of the autoencoder")] = 3,
+    folder: Annotated[Path, typer.Argument(help="a folder with cell.json: data/recorded/cells/<cell>, or a run")],
+    epochs: Annotated[int, typer.Option(min=1, help="how many epochs of the autoencoder")] = 3,
 ) -> None:
-    """Train the first epochs of a recorded cell again, and compare them with its record."""
+    """Train the first epochs of a recorded cell again and compare them with its record."""
     from .runs.again import CLOSE, train_again
 
-    try:
+    with _errors("again"):
         found = train_again(folder, epochs)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"singlib again: {told(error)}") from error
     apart = found[found.difference > found.allowed]
     if len(apart):
         first = apart.iloc[0]
         where = f"{first.spectrum} in epoch {first.epoch} is {first.difference:.1e} apart"
-        raise SystemExit(f"singlib again: {where}, more than rounding makes of it ({first.allowed:.1e} at the most)")
-    rounded = found.allowed.max() > CLOSE
-    rounding = ", no more than another processor's rounding makes of it" if rounded else ""
+        raise SystemExit(f"singlib again: {where}, more than rounding explains ({first.allowed:.1e} at the most)")
+    rounding = ", no more than another processor's rounding explains" if found.allowed.max() > CLOSE else ""
     print(f"the same to {found.difference.max():.1e}{rounding}")
 
 

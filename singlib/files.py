@@ -1,4 +1,4 @@
-"""Where things lie; files that a kill cannot leave half written, and locks that a kill lets go."""
+"""Where things lie; files that a kill cannot leave half written, and locks that a kill releases."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ from pathlib import Path
 
 
 def project_folder() -> Path:
-    """Return the folder under which everything is read and written: data/, runs/, figures/ and notebooks/.
-
-    SINGLIB_ROOT names another than the clone's. It is looked up at each call.
-    """
+    """Return the folder of data/, runs/, figures/ and notebooks/: what SINGLIB_ROOT says now, or the clone."""
     return Path(os.environ.get("SINGLIB_ROOT") or Path(__file__).parents[1]).resolve()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; rename it to `path` if the block ends well.
+    """Yield a path beside `path` to write to; rename it to `path` if the block ends well.
 
-    The file gets the mode of the umask, whoever writes it: safetensors makes its own 0600, which on a shared folder
-    nobody else could read.
+    The file gets the mode of the umask: safetensors makes its own 0600, which nobody else could read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
@@ -53,15 +49,7 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Read a dictionary from JSON.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    ValueError
-        If it is there and holds none; the message names it.
-    """
+    """Read a dictionary from JSON; FileNotFoundError, or a ValueError that names a file that holds none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError) as error:
@@ -72,7 +60,7 @@ def read_json(path: Path) -> dict:
 
 
 def fingerprint(path: Path) -> str | int:
-    """Return what shows that a file is another: a digest of its text; of sounds and weights the size, at no cost."""
+    """Return what tells a file from another: a text's digest; of sounds and weights only the size, which is quick."""
     if path.suffix in (".json", ".csv"):
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     if path.is_dir():
@@ -92,7 +80,7 @@ def check_unchanged(folder: Path, files: dict[str, str | int | None]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise a PermissionError that names a folder, or the one it would be made in, if nothing may be written there."""
+    """Raise a PermissionError that names a folder, or the one it would be made in, if it is not writable."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"no right to write to {there}")
@@ -100,7 +88,7 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def locked(lock: Path, waiting: str) -> Iterator[None]:
-    """Hold a lock file for this process; say `waiting` and wait while another one holds it."""
+    """Hold a lock file; while another process holds it, print `waiting` and wait."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("wb") as file:
         try:

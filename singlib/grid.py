@@ -1,8 +1,6 @@
 """The paper's grid of models, and the sizes to run it at.
 
-One `Cell` is one model of Table 1: instruments x activation x training loss. A `Profile` says on
-which notes and how large. ``cells("paper")`` are the 84 published models and, beside them, the MFC
-and CQT models with their gradient restored, which the authors could not train.
+A `Cell` is one model of Table 1: instruments, activation, training loss. A `Profile` says on which notes and how large.
 """
 
 from __future__ import annotations
@@ -12,16 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 BRASS = ("brass1", "brass2", "brass3", "brass4", "brass5")
-INSTRUMENT_SETS = {
-    "keys": ("keys",),
-    "mallet": ("mallet",),
-    "voice": ("voice",),
+INSTRUMENT_SETS = {name: (name,) for name in ("keys", "mallet", "voice")} | {
     "k+m+v": ("keys", "mallet", "voice"),
     "brass1": BRASS[:1],
     "brass1-3": BRASS[:3],
     "brass1-5": BRASS,
 }
-ACTIVATIONS = ("ReLU", "ELU", "SELU")  # names of torch.nn; SELU is the paper's future work, outside the grid
+ACTIVATIONS = ("ReLU", "ELU", "SELU")  # names in torch.nn; SELU, the paper's future work, is outside its grid
 LOSSES = ("STFT", "MFC", "CQT")
 PAPER_ACTIVATIONS, PAPER_LOSSES = ("ReLU", "ELU"), ("STFT", "MFC", "CQT")  # those of Table 1, whatever is added
 GRADIENTS = ("flow", "cut")
@@ -35,35 +30,14 @@ def check_choice(what: str, value: object, choices: object) -> None:
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One model of the grid.
+    """One model of the grid; ValueError, with the values to choose from, for one that is not of the grid."""
 
-    Parameters
-    ----------
-    instruments : str
-        A key of `INSTRUMENT_SETS`, for example ``"k+m+v"``.
-    activation : str
-        Activation of the convolutional layers, one of `ACTIVATIONS`.
-    loss : str
-        Spectrum of the training loss, one of `LOSSES`; the other two are recorded as side losses.
-    gradient : str
-        ``"flow"``: the loss trains; ``"cut"``: as published, its gradient is lost in NumPy.
-    seed : int
-        Seed of the weights and of the order of the notes.
-    elu_alpha : float
-        The `a` of equation (2). The text prints 10, PyTorch's default is 1; see the README.
-
-    Raises
-    ------
-    ValueError
-        If a value is not one of the grid's; the message lists those that are.
-    """
-
-    instruments: str = "keys"
-    activation: str = "ReLU"
-    loss: str = "STFT"
-    gradient: str = "flow"
-    seed: int = 0
-    elu_alpha: float = 1.0
+    instruments: str = "keys"  # a key of INSTRUMENT_SETS
+    activation: str = "ReLU"  # of the convolutional layers, one of ACTIVATIONS
+    loss: str = "STFT"  # spectrum of the training loss; the other two are recorded as side losses
+    gradient: str = "flow"  # "cut": as published, the gradient is lost in NumPy
+    seed: int = 0  # of the weights and of the order of the notes
+    elu_alpha: float = 1.0  # the a of equation (2): the paper prints 10, PyTorch's default is 1
 
     def __post_init__(self) -> None:
         check_choice("instruments", self.instruments, INSTRUMENT_SETS)
@@ -91,7 +65,7 @@ class Cell:
 
     @property
     def published(self) -> bool:
-        """Whether Table 1 counts this model: STFT as it is, MFC and CQT cut and never for brass."""
+        """Whether Table 1 counts this model: STFT, or MFC and CQT with their gradient cut (and never of brass)."""
         if self.activation not in PAPER_ACTIVATIONS or self.loss not in PAPER_LOSSES or self.elu_alpha != 1:
             return False
         if self.loss == "STFT":
@@ -103,79 +77,40 @@ class Cell:
 class Profile:
     """Which notes, how large a network, and the regime. The defaults are those of the original SING code.
 
-    The *regime* is what decides how far a model gets in its training: epochs, the notes in a batch (and so the
-    updates in an epoch) and the learning rate. Curves have the paper's shape in the paper's regime: a model that
-    gets four times the updates begins where the paper's ends. So every result of this package names its regime.
-
-    Parameters
-    ----------
-    name : str
-        Name of the folders ``runs/<name>`` and ``figures/<name>``.
-    data : str
-        Folder under ``data/``, a key of `singlib.nsynth.ROLES`.
-    keys_models : int
-        How many models of each published keys cell, seeds 0, 1, ... (the paper: 10).
-    keys_corrected : int, optional
-        How many of each corrected keys cell; as many as of the published ones if left out.
-    stft_models : int
-        How many of each STFT cell of the other sets (the paper: 1, from which nothing can be said of another).
-    keys_ten : int
-        How many keys models with the text's a = 10 (ELU, STFT), which are beside the paper's grid.
-    channels, dimension : int
-        Channels C of the convolutions and size D of a code (4,096 and 128 in the original).
-    hidden, layers : int
-        Units and layers of the LSTM (1,024 and 3 in the original).
-    epochs : tuple of int
-        Epochs of the autoencoder, the LSTM and fine-tuning (50, 50, 20 in the original).
-    keys_epochs : tuple of int, optional
-        Those of the keys models, which are most of the grid, where they are others; see `sized`.
-    batch : int
-        Notes in a batch.
-    learning_rate : float
-        Of Adam, in all three stages.
-    eps : float
-        The epsilon of equation (3).
-    threads : int
-        CPU threads of a cell; fixed, since they can change the last bit of a sum.
-    subset : tuple of str, optional
-        Names of the only cells to run.
-    evidence : bool
-        False stamps every figure as a demonstration.
-    question : str
-        What its models are to tell; the report begins with it.
-    beside : str, optional
-        The profile whose verdicts the report sets beside its own: the same grid in another regime.
+    The *regime* decides how far a model gets in its training: epochs, notes in a batch (and so updates in an epoch) and
+    learning rate. Curves have the paper's shape in the paper's regime only: a model that gets four times the updates
+    begins where the paper's ends. So every result of this package names its regime.
     """
 
-    name: str
-    data: str
-    keys_models: int = 10
-    keys_corrected: int | None = None
-    stft_models: int = 1
-    keys_ten: int = 0
-    channels: int = 4096
-    dimension: int = 128
-    hidden: int = 1024
-    layers: int = 3
-    epochs: tuple[int, int, int] = (50, 50, 20)
-    keys_epochs: tuple[int, int, int] | None = None
-    batch: int = 64
-    learning_rate: float = 3e-4
-    eps: float = 1.0
-    threads: int = 1
-    subset: tuple[str, ...] | None = None
-    evidence: bool = False
-    question: str = ""
-    beside: str | None = None
+    name: str  # of the folders runs/<name> and figures/<name>
+    data: str  # folder under data/, a key of nsynth.ROLES
+    keys_models: int = 10  # of each published keys cell, seeds 0, 1, ... (the paper: 10)
+    keys_corrected: int | None = None  # of each corrected keys cell; None: as many as of the published ones
+    stft_models: int = 1  # of each STFT cell of the other sets (the paper: 1, which says nothing of the next)
+    keys_ten: int = 0  # keys models with the paper's a = 10 (ELU, STFT), outside its grid
+    channels: int = 4096  # C, of the convolutions
+    dimension: int = 128  # D, of a code
+    hidden: int = 1024  # units of the LSTM
+    layers: int = 3  # of the LSTM
+    epochs: tuple[int, int, int] = (50, 50, 20)  # autoencoder, LSTM, fine-tuning
+    keys_epochs: tuple[int, int, int] | None = None  # for keys models, if others; see `sized`
+    batch: int = 64  # notes
+    learning_rate: float = 3e-4  # of Adam, in all three stages
+    eps: float = 1.0  # of equation (3)
+    threads: int = 1  # CPU threads of a cell; fixed, since they can change the last bit of a sum
+    subset: tuple[str, ...] | None = None  # names of the only cells to run
+    evidence: bool = False  # False stamps every figure as a demonstration
+    question: str = ""  # what its models are to answer; the report begins with it
+    beside: str | None = None  # the same grid in another regime, whose verdicts the report sets beside these
 
     def sized(self, cell: Cell) -> Profile:
-        """Return the profile as it is for one cell: the models of keys alone may be trained for fewer epochs."""
+        """Return the profile with the epochs of one cell: keys models may be trained for fewer."""
         own = self.keys_epochs if cell.instruments == "keys" else None
         return replace(self, epochs=own or self.epochs, keys_epochs=None)
 
     @property
     def regime(self) -> str:
-        """The regime in a few words: ``50/50/20 epochs, batches of 16, Adam 3e-4``."""
+        """The regime in words: ``50/50/20 epochs, batches of 16, Adam 3e-4``."""
         epochs = ["/".join(map(str, epochs)) for epochs in (self.epochs, self.keys_epochs) if epochs]
         keys = f" (keys {epochs[1]})" if len(epochs) > 1 else ""
         rate = np.format_float_scientific(self.learning_rate, trim="-", exp_digits=1)
@@ -191,7 +126,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        # Tests: a handful of tiny cells, seconds each.
+        # For tests: a handful of tiny cells, seconds each.
         Profile(
             name="smoke",
             data="mini",
@@ -212,8 +147,8 @@ PROFILES = {
                 "brass1-ReLU-STFT-flow-0",
             ),
         ),
-        # `make paper`: the whole grid in minutes, at a sixth of the paper's epochs. Few notes are seen: small
-        # batches and a high rate make the most of them (from 1.5e-3 on, some sets fall silent or diverge).
+        # `make paper`: the whole grid in minutes, at a sixth of the paper's epochs. Small batches and a high rate make
+        # the most of few notes (from 1.5e-3 on, some sets fall silent or diverge).
         Profile(
             name="quick",
             data="mini",
@@ -226,9 +161,9 @@ PROFILES = {
             learning_rate=1e-3,
             question="Does it run here?",
         ),
-        # The authors' epochs and rate; a batch of 16, so that the stand-in notes give about as many updates an epoch as
-        # their sets did at the original's 64. Of the sizes that two cores can train, the one at which most of the
-        # statements on Figures 1, 7, 8 and 9 come out (data/recorded/README.md).
+        # The authors' epochs and rate; with batches of 16, stand-ins give about as many updates an epoch as their sets
+        # did with 64. Of the sizes that two cores can train, the one at which most of the statements on Figures 1, 7, 8
+        # and 9 come out (data/recorded/README.md).
         Profile(
             name="recorded",
             data="nsynth-test",
@@ -242,8 +177,7 @@ PROFILES = {
             question="Do we see what the authors saw when we do what they did?",
             beside="recorded-many-updates",
         ),
-        # The first grid on real notes: four times the paper's epochs (keys: its own), and as many updates in each as
-        # batches of 4 make. Its records come with the project (data/recorded-many-updates).
+        # Four times the paper's epochs (keys: the paper's), with batches of 4.
         Profile(
             name="recorded-many-updates",
             data="nsynth-test",
@@ -271,7 +205,7 @@ PROFILES = {
 }
 
 
-# To listen to: models of the two sets whose models of that grid seldom find their pitch, for longer.
+# To listen to: the two sets whose models seldom find their pitch in that grid, trained for longer.
 PROFILES["recorded-long"] = replace(
     PROFILES["recorded-many-updates"],
     name="recorded-long",
@@ -281,7 +215,7 @@ PROFILES["recorded-long"] = replace(
     question="What do keys and mallet sound like after three times the updates?",
     beside=None,
 )
-# Tests of the way from an NSynth archive to the figures.
+# For tests of the path from an NSynth archive to the figures.
 PROFILES["smoke-nsynth"] = replace(PROFILES["smoke"], name="smoke-nsynth", data="nsynth-test")
 
 
@@ -292,18 +226,9 @@ def profile_named(name: str) -> Profile:
 
 
 def cells(profile: Profile | str) -> list[Cell]:
-    """List the cells of a profile: the published ones (Table 1) first, then the corrected ones.
+    """List the cells of a profile or its name: the published (84 in ``"paper"``), the corrected, those with a = 10.
 
-    Parameters
-    ----------
-    profile : Profile or str
-        A profile or its name.
-
-    Returns
-    -------
-    list of Cell
-        84 published models for ``"paper"``, and 64 with the gradient of MFC and CQT restored; last, those with
-        a = 10. ``"recorded"`` has more seeds of the published STFT models: 108.
+    The corrected ones are MFC and CQT with their gradient restored, which the authors could not train.
     """
     profile = profile_named(profile) if isinstance(profile, str) else profile
     kinds = [
@@ -313,9 +238,9 @@ def cells(profile: Profile | str) -> list[Cell]:
         for loss in PAPER_LOSSES
         for gradient in GRADIENTS
     ]
-    kinds = [kind for kind in kinds if kind.published] + [
-        kind for kind in kinds if kind.gradient == "flow" and not kind.published
-    ]
+    kinds = sorted(
+        (kind for kind in kinds if kind.published or kind.gradient == "flow"), key=lambda kind: not kind.published
+    )
     every = [replace(kind, seed=seed) for kind in kinds for seed in range(profile.seeds(kind))]
     every += [Cell("keys", "ELU", seed=seed, elu_alpha=10) for seed in range(profile.keys_ten)]
     return [cell for cell in every if profile.subset is None or cell.name in profile.subset]

@@ -36,7 +36,8 @@ TONE = np.sin(np.arange(64_000) / 10)
 def test_a_sound_too_short_for_the_ear_is_refused_before_it_kills_the_process(samples):
     """Native code would write beyond its memory; in a process of its own, since the tests would die with it."""
     asked = (
-        f"import numpy as np; from singlib.quality import grade; x = np.sin(np.arange({samples}) + 1); grade(x, x, 69)"
+        "import numpy as np; from singlib.grading.grades import grade; "
+        f"x = np.sin(np.arange({samples}) + 1); grade(x, x, 69)"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", asked], capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("ValueError: ")
@@ -45,7 +46,7 @@ def test_a_sound_too_short_for_the_ear_is_refused_before_it_kills_the_process(sa
 
 def test_the_shortest_sound_is_compared():
     """Its memory is watched by the C library, which ends the process at a write beyond its end."""
-    asked = "import numpy as np; from singlib.measures import distance, _SHORTEST as n\n"
+    asked = "import numpy as np; from singlib.grading.measures import distance, _SHORTEST as n\n"
     asked += "for seed in range(20): print(distance(*np.random.default_rng(seed).standard_normal((2, n))))"
     watched = {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, env=os.environ | watched)
@@ -466,10 +467,10 @@ def test_a_source_that_cannot_be_read_is_refused_at_once(source):
 def test_a_file_may_be_named_as_a_url(tmp_path):
     file = tmp_path / "an archive.tar.gz"
     file.write_bytes(b"notes")
-    assert download.Stream(file.as_uri(), pytest.fail).read() == b"notes"
-    assert download.Stream(str(file), pytest.fail).read() == b"notes"
+    assert download.Stream(file.as_uri(), pytest.fail).read(99) == b"notes"
+    assert download.Stream(str(file), pytest.fail).read(99) == b"notes"
     with pytest.raises(FileNotFoundError, match="nowhere is missing"):
-        download.Stream(f"file://{tmp_path}/nowhere", pytest.fail).read()
+        download.Stream(f"file://{tmp_path}/nowhere", pytest.fail).read(99)
 
 
 def test_the_command_refuses_a_source_in_a_sentence(tmp_path):

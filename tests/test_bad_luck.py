@@ -122,7 +122,7 @@ def test_a_damaged_note_of_a_failure_is_told(here, content):
     file = here / "runs" / "smoke" / ".failed" / f"{CELL}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
-    assert f"{CELL} failed: why is not to be read: {file} is damaged" in status.summary(SMOKE)
+    assert f"{CELL} failed: why cannot be read: {file} is damaged" in status.summary(SMOKE)
 
 
 @pytest.mark.parametrize("part", ["done.json", "cell.json", "history.parquet"])

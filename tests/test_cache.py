@@ -54,7 +54,8 @@ def test_a_build_that_fails_leaves_nothing(own_root, monkeypatch):
 
 
 COUNT = """
-from singlib import cache, nsynth
+from singlib import nsynth
+from singlib.nsynth import cache
 decode, count = cache.decode, []
 cache.decode = lambda *arguments: count.append(1) or decode(*arguments)
 nsynth.load_notes("mini", ("keys",))

@@ -343,7 +343,7 @@ def test_the_stand_in_over_a_bad_line(said):
 PEAK = """
 import re, sys
 from pathlib import Path
-from singlib import download
+from singlib.nsynth import download
 download.download("test", sys.argv[1])
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
 """

@@ -69,8 +69,10 @@ def test_a_key_is_a_grade_and_can_be_taken_back(smoke):
 RATE = """
 import os, signal, sys
 from pathlib import Path
-from singlib import files, ratings, records
-from singlib.listening import ListeningTest
+from singlib import files
+from singlib.listening import blind_test
+from singlib.listening.blind_test import ListeningTest
+from singlib.runs import records
 blind_test.folder = lambda profile: Path(sys.argv[1]) / profile
 left, blow = int(sys.argv[2]), sys.argv[3]
 test = ListeningTest(blind_test.Session(records.load("smoke"), "anna"))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from .. import nsynth
 from ..grid import LOSSES, Cell, Profile
-from ..spectra import SPECTRA, SpectralLoss
+from ..spectra import MFC, SPECTRA, STFT, SpectralLoss
 from . import sing
 
 STAGES = ("autoencoder", "lstm", "fine-tuning")
@@ -124,7 +124,7 @@ class Trainer:
             else:
                 estimate = self.sing(*(label[index] for label in self.labels))
             power = self.losses["STFT"].spectrum(estimate)
-            train = self.losses[self.cell.loss].per_note(estimate, self.level(self.cell.loss, index), power)
+            train = self._loss(self.cell.loss, estimate, power, index)
         if optimiser is not None:
             optimiser.zero_grad()
             train.mean().backward()
@@ -150,7 +150,16 @@ class Trainer:
 
     @torch.no_grad()
     def _evaluate(self, spectra: Iterable[str], estimate: Tensor, power: Tensor, index: Tensor) -> dict[str, Tensor]:
-        return {name: self.losses[name].per_note(estimate, self.level(name, index), power).detach() for name in spectra}
+        return {name: self._loss(name, estimate, power, index).detach() for name in spectra}
+
+    def _loss(self, name: str, estimate: Tensor, power: Tensor, index: Tensor) -> Tensor:
+        """Return a loss of each note; STFT and MFC share `power`, the estimate's STFT."""
+        loss, spectrum = self.losses[name], self.losses[name].spectrum
+        if isinstance(spectrum, STFT):
+            values = power
+        else:
+            values = spectrum.of_power(power) if isinstance(spectrum, MFC) else spectrum(estimate)
+        return loss.compare(values, self.level(name, index))
 
     @torch.no_grad()
     def activations(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -164,7 +164,7 @@ class _Fetch:
                 bar.update(stream.position - bar.n)
                 yield member, archive.extractfile(member) if member.isreg() else None
 
-        with Stream(source, self.say) as stream, bar, gzip.GzipFile(fileobj=io.BufferedReader(stream)) as content:
+        with closing(Stream(source, self.say)) as stream, bar, gzip.GzipFile(fileobj=stream) as content:
             with tarfile.open(fileobj=content, mode="r|", bufsize=1 << 16) as archive:
                 yield members(archive)
             if stream.total is None or stream.total - stream.position <= REST or not self._arrived():
@@ -273,50 +273,37 @@ def local(source: str) -> Path | None:
     return None
 
 
-class Stream(io.RawIOBase):
-    """Bytes of a file or URL, read once from front to end.
+class Stream:
+    """Bytes of a file or URL (see `local`), read once from front to end.
 
-    A lost connection is taken up where it broke (by a range request, or by reading over what a server
-    without ranges sends again), so that a reader never notices.
-
-    Parameters
-    ----------
-    source : str
-        Path of a file, or URL; see `local`.
-    say : callable
-        Takes a line for the user.
+    A lost connection is resumed where it broke, by a range request, or by skipping what a server without ranges sends
+    again; the reader does not notice. `say` takes a line for the user.
 
     Raises
     ------
     FileNotFoundError, ValueError, ConnectionError
-        Also from `readinto`: if there is no such file or page, if the file changed between two
-        connections, or if the server could not be reached, several times in a row.
+        Also from `read`: if there is no such file or page, if the file changed between two connections, or if the
+        server could not be reached, several times in a row.
     """
 
     def __init__(self, source: str, say: Callable[[str], None]) -> None:
         self.source, self.say = source, say
         self.position, self.total = 0, None
-        self._left = b""
+        self._ahead = b""
         file = local(source)
         self._chunks = self._local(file) if file else self._remote()
 
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Read some bytes; 0 at the end."""
-        if not self._left:
-            self._left = next(self._chunks, b"")
-        part, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
-        buffer[: len(part)] = part
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes; fewer only at the end."""
+        while len(self._ahead) < size and (chunk := next(self._chunks, b"")):
+            self._ahead += chunk
+        part, self._ahead = self._ahead[:size], self._ahead[size:]
         self.position += len(part)
-        return len(part)
+        return part
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the file or connection."""
         self._chunks.close()
-        super().close()
 
     def _local(self, file: Path) -> Iterator[bytes]:
         if not file.is_file():

@@ -1,4 +1,4 @@
-"""A recorded cell run again from its ``cell.json``: does it give the recorded history?"""
+"""A recorded cell trained again from its ``cell.json``: does it give the recorded history?"""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ import pandas as pd
 import torch
 
 from .. import nsynth
-from .recorded import history_of
 from ..files import read_json
 from ..grid import Cell, Profile
-from .run_folder import RECIPE
 from ..network.stages import STAGES, Trainer
+from .recorded import history_of
+from .run_folder import RECIPE
 from .training import device_name, keep_freed_memory, make_repeatable, resolve_device
 
-CLOSE = 1e-4  # relative; nothing but rounding before training, on any processor
-DRAWS, MORE = 2, 20  # training is chaotic: of so many draws of what rounding makes of it, so many times the largest
+CLOSE = 1e-4  # relative: before training, the rounding of any processor is less
+DRAWS, MORE = 2, 20  # training is chaotic: allow MORE times the largest effect of rounding in DRAWS trainings
 
 
-def train_again(folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[str], None] = print) -> pd.DataFrame:
-    """Train the first epochs of a recorded cell again, and set them beside the record.
+def train_again(
+    folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[str], None] = print
+) -> pd.DataFrame:
+    """Train the first epochs of a recorded cell again, and compare them with its record.
 
-    On the same machine they are the same to the bit. Another processor rounds differently, and training makes
-    more of it: Adam takes a whole step of a gradient that is all rounding. Where the losses are not `CLOSE`, the
-    cell is trained a few times more with rounded gradients, to learn how far apart that brings them here. A
-    record of this very machine gets no such allowance.
+    On the same machine they are the same to the bit. Another processor rounds differently, and training amplifies it:
+    Adam takes a whole step even where a gradient is all rounding. Where the losses are not `CLOSE`, the cell is trained
+    a few times more with rounded gradients, to learn how much rounding explains here; on the record's own machine
+    nothing is allowed for.
 
     Parameters
     ----------
     folder : Path
         With ``cell.json``: a run's, or one under ``data/<profile>/cells/``.
     epochs : int
-        How many of the autoencoder, at most; epoch 0, before training, comes with them.
+        How many of the autoencoder, at most, after epoch 0, before training.
     device : str
         ``"auto"``, or a device of torch.
     log : callable
-        Gets a line for each epoch.
+        Takes lines for the user.
 
     Returns
     -------
     DataFrame
-        ``epoch``, ``spectrum``, ``recorded`` and ``now`` (losses), ``difference`` (relative), and what of it may be
-        rounding, ``allowed``.
+        ``epoch``, ``spectrum``, ``recorded`` and ``now`` (losses), ``difference`` (relative), and how much of it
+        rounding may explain, ``allowed``.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such record, or its notes are missing.
-    ValueError
-        If the notes or the recipe are others than those of the record.
+    FileNotFoundError, ValueError
+        If there is no such record, its notes are missing or others, or it is of another recipe.
     """
     try:
         facts = read_json(folder / "cell.json")
@@ -79,15 +79,15 @@ def train_again(folder: Path, epochs: int = 3, device: str = "auto", log: Callab
     trainer = Trainer(cell, profile, notes, where)
     now = _first_epochs(trainer, epochs)
     found = pd.DataFrame({"recorded": recorded.reindex(now.index), "now": now}).reset_index()
-    found["difference"] = (found.now / found.recorded - 1).abs().fillna(float("inf"))  # no number is like no other
+    found["difference"] = (found.now / found.recorded - 1).abs().fillna(float("inf"))  # of NaN
     for row in found.itertuples():
         losses = f"{row.spectrum} {row.now:.6g}, recorded {row.recorded:.6g}"
         log(f"epoch {row.epoch}  {losses} ({row.difference:.1e} apart)")
     found["allowed"] = CLOSE
-    first = facts.get("legs", [facts])[0]  # the record's first epochs may be of another machine than its last
+    first = facts.get("legs", [facts])[0]  # a record may have been begun on another machine
     ours = (first["device"], first["platform"]) == (device_name(where), platform.platform())
     if (found.difference > CLOSE).any() and not ours:
-        log(f"{DRAWS} times more, with gradients rounded in other ways")
+        log(f"training {DRAWS} times more, with gradients rounded in other ways")
         draws = []
         for draw in range(DRAWS):
             trainer = Trainer(cell, profile, notes, where)
@@ -99,7 +99,7 @@ def train_again(folder: Path, epochs: int = 3, device: str = "auto", log: Callab
 
 
 def _first_epochs(trainer: Trainer, epochs: int) -> pd.Series:
-    """Return the losses of the autoencoder before training and in its first epochs, by epoch and spectrum."""
+    """Return the losses of the autoencoder from epoch 0 on, by epoch and spectrum."""
     optimiser = trainer.optimiser(STAGES[0])
     rows = {}
     for epoch in range(epochs + 1):
@@ -109,7 +109,7 @@ def _first_epochs(trainer: Trainer, epochs: int) -> pd.Series:
 
 
 def _round_gradients(trainer: Trainer, seed: int) -> None:
-    """Add noise of the size of float32's rounding to every gradient, relative to the largest of its tensor."""
+    """Add noise the size of float32's rounding, relative to the largest of its tensor, to every gradient."""
     generator = torch.Generator().manual_seed(seed)
 
     def rounded(gradient: torch.Tensor) -> torch.Tensor:

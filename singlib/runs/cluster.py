@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +14,17 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import dask
-from dask.distributed import Client, Nanny, Scheduler, SpecCluster, as_completed
+from dask.distributed import Client, LocalCluster, Worker, WorkerPlugin, as_completed
 from dask.system import cpu_count
 from tqdm.auto import tqdm
 
 from .. import nsynth
-from .notebooks import NotebookError, execute
-from ..files import check_writable, locked, project_folder, write_json
+from ..files import locked, project_folder, write_json
 from ..grid import Cell, Profile, cells
+from .notebooks import NotebookError, execute
 from .run_folder import Run
 
-# Dask's sampling of its workers, which only wait for kernels here, takes 7 % of two cores away from these.
+# Workers only wait for kernels here; Dask's sampling of them takes 7 % of two cores.
 _DASK = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
@@ -34,20 +32,20 @@ _DASK = {
     "distributed.scheduler.allowed-failures": 10,  # workers that may die under a cell before it is given up
 }
 
-WORKERS_WITHIN = 10.0  # seconds, after which it is said that a scheduler has no workers
+WORKERS_WITHIN = 10.0  # seconds to wait before telling the user that a scheduler has no workers
 
 
 def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str | None:
-    """Execute the notebook of one cell into its run folder; what a worker of the grid does.
+    """Execute the notebook of one cell into its run folder; runs on a worker.
 
     Parameters
     ----------
     cell, profile : Cell, Profile
         What to train.
     root : str
-        The runner's folder, with notebooks/, data/ and runs/; the worker must see it too.
+        The runner's project folder, which the worker must see too.
     retries : int
-        How often a cell is tried again when its kernel dies or memory is short.
+        How often to retry when the kernel dies or memory is short.
 
     Returns
     -------
@@ -73,11 +71,11 @@ def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str |
                     message = str(error)
                     if not (error.passing and left):
                         break
-                except Exception as error:  # of the disk, of papermill, of Jupyter: no training was to blame
+                except Exception as error:  # of the disk, of papermill, of Jupyter: not of the training
                     message = f"{type(error).__name__}: {error}"
                     break
             write_json(failure, {"error": message, "host": socket.gethostname(), "at": f"{datetime.now():%F %T}"})
-    except OSError as error:  # of the disk: not even that could be written
+    except OSError as error:  # the failure could not be written either
         return message or f"{type(error).__name__}: {error}"
     return message
 
@@ -106,13 +104,12 @@ def run_grid(
     pattern : str
         Only cells whose name matches, for example ``"keys-*-CQT-*"``.
     workers : int, optional
-        Cells at a time on this machine; by default one a GPU, or as many as the cores allow at the
-        profile's threads a cell.
+        Cells at a time on this machine; `default_workers` if left out.
     scheduler : str or Client, optional
-        Address of a Dask scheduler, or a client of one, whose workers run the cells instead; each must
-        have one thread (``dask worker --nthreads 1``) and see this folder.
+        A Dask scheduler's address, or a client of it, whose workers run the cells instead; each must have one thread
+        (``dask worker --nthreads 1``) and see the project folder.
     retries : int
-        How often a cell is tried again when its kernel dies or memory is short.
+        How often to retry a cell whose kernel dies or lacks memory.
 
     Returns
     -------
@@ -122,10 +119,9 @@ def run_grid(
     Raises
     ------
     FileNotFoundError, ValueError
-        If the notes are missing or damaged, no cell matches, or a worker has several threads. Nothing has
-        run then.
+        If the notes are missing or damaged, no cell matches, or a worker has several threads. Nothing has run then.
     ConnectionError
-        If the scheduler cannot be reached, or is lost; cells that are done stay so.
+        If the scheduler cannot be reached, or is lost; finished cells stay finished.
     """
     chosen = select(profile, pattern)
     todo = [cell for cell in chosen if not complete(Run(cell, profile))]
@@ -137,10 +133,10 @@ def run_grid(
     nsynth.load_notes(profile.data, todo[0].roles)  # decoded here once, not by the first kernels
     failed = {}
     with _client(scheduler, min(workers or default_workers(profile), len(todo))) as client:
-        # run_cell is pure in Dask's sense only as long as the records stay: always run it.
-        place = str(project_folder())
-        futures = {client.submit(run_cell, cell, profile, place, retries, pure=False): cell.name for cell in todo}
-        try:  # after the cells are handed over: a cluster that grows with its work starts none before
+        # Not pure: Dask would return the result of an earlier call although its records may be gone.
+        root = str(project_folder())
+        futures = {client.submit(run_cell, cell, profile, root, retries, pure=False): cell.name for cell in todo}
+        try:  # only now: a cluster that grows with its work starts no worker before
             client.wait_for_workers(1, timeout=WORKERS_WITHIN)
         except TimeoutError:
             print(f"{client.scheduler.address} has no workers yet; waiting until one comes", file=sys.stderr)
@@ -148,7 +144,7 @@ def run_grid(
         for future in bar:
             name = futures[future]
             if future.status in ("cancelled", "lost"):
-                raise ConnectionError("the scheduler was lost; what is done stays done: start it again, then this")
+                raise ConnectionError("the scheduler was lost; restart it and run this again: finished cells are kept")
             error = repr(future.exception()) if future.status != "finished" else future.result()
             if error:
                 failed[name] = error
@@ -158,48 +154,54 @@ def run_grid(
 
 def default_workers(profile: Profile) -> int:
     """Return how many cells this machine runs at a time: one a GPU, or as many as the cores allow."""
-    return len(_gpus()) or max(1, cpu_count() // profile.threads)  # of those that this process may use
+    return len(_gpus()) or max(1, cpu_count() // profile.threads)  # cores that this process may use
 
 
 def _gpus() -> list[str]:
-    """Return the GPUs that CUDA would see, as it numbers them."""
+    """Return the GPUs that this process may use, as CUDA names them."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
-    if not shutil.which("nvidia-smi"):
-        return []
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False).stdout
-    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU")]
+    import torch  # seconds to import
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+class _OneGPU(WorkerPlugin):
+    """Give each worker, and the kernels below it, one of the GPUs."""
+
+    def __init__(self, gpus: list[str]) -> None:
+        self.gpus = gpus
+
+    def setup(self, worker: Worker) -> None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[worker.name % len(self.gpus)]
 
 
 @contextmanager
 def _client(scheduler: str | Client | None, workers: int) -> Iterator[Client]:
     """Connect to a scheduler, or start one here with workers of one thread, each on a GPU if there are any."""
     if isinstance(scheduler, Client):
-        yield _checked(scheduler)
-        return
-    if scheduler:
-        for name in ("distributed", "distributed.client"):  # that a scheduler is lost is told below, in a line
+        _check_threads(scheduler)
+        yield scheduler
+    elif scheduler:
+        for name in ("distributed", "distributed.client"):  # `run_grid` says in one line that a scheduler is lost
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             client = Client(scheduler, timeout="20s")
         except (OSError, ValueError) as error:
             raise ConnectionError(f"no Dask scheduler answers at {scheduler}: {error}") from error
         with client:
-            yield _checked(client)
-        return
-    gpus, quiet = _gpus(), {"silence_logs": logging.WARNING}
-    places = [{"env": {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}} if gpus else {} for number in range(workers)]
-    specs = {i: {"cls": Nanny, "options": {"nthreads": 1} | quiet | place} for i, place in enumerate(places)}
-    head = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
-    with (
-        dask.config.set(_DASK),
-        SpecCluster(workers=specs, scheduler=head, **quiet) as cluster,
-        Client(cluster) as client,
-    ):
-        yield _checked(client)
+            _check_threads(client)
+            yield client
+    else:
+        local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+        with dask.config.set(_DASK), LocalCluster(**local) as cluster, Client(cluster) as client:
+            if gpus := _gpus():
+                client.register_plugin(_OneGPU(gpus))
+            _check_threads(client)
+            yield client
 
 
-def _checked(client: Client) -> Client:
+def _check_threads(client: Client) -> None:
     """Print the dashboard's address; ValueError for a worker that would run several cells at once."""
     print(f"dashboard: {client.dashboard_link}")
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
@@ -207,7 +209,6 @@ def _checked(client: Client) -> Client:
             raise ValueError(
                 f"worker {address} has {worker['nthreads']} threads; start it with --nthreads 1: a cell each"
             )
-    return client
 
 
 def complete(run: Run) -> bool:

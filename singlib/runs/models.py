@@ -10,11 +10,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..files import project_folder
-from ..network.generation import Model, load_model
-
-from ..files import replacing, write_text
+from ..files import project_folder, replacing, write_text
 from ..grading.grades import HEARD, SCORES, model_grade
+from ..network.generation import Model, load_model
 from ..nsynth import SOURCES, select
 from . import recorded
 from .run_folder import Run
@@ -29,29 +27,18 @@ POOR = "Listening: by its grade its notes are not the instrument's."
 
 
 def models() -> dict[str, Path]:
-    """Return the weights of every model at hand, by name: those that come with the project first, then runs.
-
-    Returns
-    -------
-    dict
-        ``<profile>/<cell>`` or ``runs/<profile>/<cell>`` -> weights file.
-    """
-    carried = sorted(
-        (project_folder() / "data").glob("*/models/*.safetensors")
-    )  # with a card for each (`singlib.report.cards`)
+    """Return the weights file of every model at hand: ``<profile>/<cell>`` come with the project, then ``runs/...``."""
+    carried = sorted((project_folder() / "data").glob("*/models/*.safetensors"))
     finished = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
     found = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
     return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
 
 
 def find(name: str) -> Path:
-    """Return the weights of a model at hand, of a run's folder, or of a file; ValueError says what there is.
+    """Return the weights of a model; ValueError says what there is.
 
-    Parameters
-    ----------
-    name : str
-        A name of `models`, a path to a folder of a run or to a weights file, or the cell of a model that comes
-        with the project.
+    `name` is one of `models`, the cell of one that comes with the project, or a path to a run's folder or a weights
+    file.
     """
     known = models()
     known |= {Path(model).name: file for model, file in known.items() if not model.startswith("runs/")}
@@ -74,24 +61,10 @@ def load(name: str) -> Model:
 
 
 def publish(run: Run, folder: Path | None = None) -> Path:
-    """Write a finished run's model for the repository: ``<cell>.safetensors`` in 16 bits, and ``<cell>.md``.
+    """Write a finished run's model to come with the project: ``<cell>.safetensors`` in 16 bits, and its card.
 
-    Parameters
-    ----------
-    run : Run
-        Finished records.
-    folder : Path, optional
-        ``data/<profile>/models`` if left out.
-
-    Returns
-    -------
-    Path
-        The weights.
-
-    Raises
-    ------
-    ValueError
-        If the run is not finished, or a weight is beyond half precision.
+    They go to `folder`, by default ``data/<profile>/models``; returns the weights file. ValueError if the run is not
+    finished or a weight is beyond half precision.
     """
     if run.state() != "done":
         raise ValueError(f"{run.cell.name} of {run.profile.name} is {run.state()}: only a finished run has a model")
@@ -111,7 +84,7 @@ def publish(run: Run, folder: Path | None = None) -> Path:
 
 
 def card(run: Run) -> str:
-    """Return the card of a finished run's model, in Markdown: data, cell, losses, grade, limits, provenance."""
+    """Return the card of a finished run's model in Markdown: data, cell, losses, grade, limits, provenance."""
     facts = run.facts()
     model = load_model(run.weights_file)
     history, quality = run.frame("history"), run.frame("quality")

@@ -1,40 +1,32 @@
-"""A notebook executed with papermill, by a kernel of this Python."""
+"""Notebooks: executed with papermill by a kernel of this Python, and their parameters checked."""
 
 from __future__ import annotations
 
+import ast
+import difflib
 import os
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
-import ast
-import difflib
-from typing import Any
-from IPython import get_ipython
-
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from traitlets.config import Config
 
-# Errors of a notebook that may not come again; any other would.
+# Errors that may not come again; any other would.
 _PASSING = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
 
 
 class NotebookError(Exception):
-    """A notebook stopped: its error, and where what it had done so far was kept.
-
-    Attributes
-    ----------
-    passing : bool
-        Whether it may go well when tried again: a dead kernel, memory that was short.
-    """
+    """A notebook stopped: its error, and where its output so far was kept."""
 
     def __init__(self, message: str, passing: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.passing = passing  # worth another try: a dead kernel, memory that was short
 
 
 def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
@@ -69,31 +61,30 @@ def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
 
 
 def _literal(path: Path) -> str:
-    """Return a path that papermill, which fills in what stands in braces, takes as it is."""
+    """Escape the braces of a path, which papermill would fill in."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
 @contextmanager
 def _kernel_settings() -> Iterator[Config]:
-    """Have a kernel and its client talk over sockets of their own, without ports that two kernels could race for."""
+    """Yield settings for sockets of a kernel's own, instead of ports that two kernels could race for."""
     from traitlets.config import Config
 
     config = Config()
     config.ConnectionFileMixin.transport = "ipc"
-    if sys.platform == "linux":  # names without files: gone with the process, however long the temporary folder's path
+    if sys.platform == "linux":  # names without files, which end with the process
         config.ConnectionFileMixin.ip = f"@singlib-{uuid.uuid4().hex}"
         yield config
         return
-    with tempfile.TemporaryDirectory(prefix="singlib-", dir="/tmp") as sockets:  # a socket's path has 104 characters
+    with tempfile.TemporaryDirectory(
+        prefix="singlib-", dir="/tmp"
+    ) as sockets:  # a socket's path may have 104 characters
         config.ConnectionFileMixin.ip = f"{sockets}/kernel"
         yield config
 
 
 def _own_kernel() -> type:
-    """Return a kernel manager that starts kernels of this Python, whatever else is installed as "python3".
-
-    A matplotlibrc of the user's does not reach them: figures look the same everywhere, and need no LaTeX.
-    """
+    """Return a manager of kernels of this Python, whatever is installed as "python3", without a user's matplotlibrc."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -111,21 +102,14 @@ MARK = "# Parameters"  # how papermill's injected cell begins, and how our own d
 
 def assigned(source: str) -> list[str]:
     """Return the names that a cell assigns."""
-    nodes = [node for node in ast.parse(source).body if isinstance(node, (ast.Assign, ast.AnnAssign))]
-    targets = [target for node in nodes for target in getattr(node, "targets", None) or [node.target]]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
 
 
 def latest(history: list[str]) -> list[str]:
     """Return the parameters cells that were run last in a row: a mistake that was corrected is forgotten."""
-    marked = [source.startswith(MARK) for source in history]
-    if not any(marked):
-        return []
-    last = len(marked) - 1 - marked[::-1].index(True)
-    first = last
-    while first and marked[first - 1]:
-        first -= 1
-    return history[first : last + 1]
+    rows = [list(row) for marked, row in groupby(history, lambda source: source.startswith(MARK)) if marked]
+    return rows[-1] if rows else []
 
 
 def check_names(known: list[str], given: list[str]) -> None:
@@ -140,23 +124,13 @@ def check_names(known: list[str], given: list[str]) -> None:
 
 
 def checked(*known: str) -> dict[str, Any]:
-    """Return the parameters of the notebook that calls, by name.
+    """Return the parameters of the notebook that calls, name -> value.
 
-    Parameters
-    ----------
-    *known : str
-        The names that the notebook's own parameters cell assigns.
-
-    Returns
-    -------
-    dict
-        Each known name with its value now.
-
-    Raises
-    ------
-    ValueError
-        If papermill injected, or somebody wrote into the parameters cell, a name that is not known.
+    `known` are the names that its own parameters cell assigns. ValueError if papermill injected another name, or
+    somebody wrote one into that cell: papermill itself only warns.
     """
+    from IPython import get_ipython  # here, since the command line imports this module
+
     namespace = get_ipython().user_ns
     check_names(list(known), [name for source in latest(namespace["In"]) for name in assigned(source)])
     return {name: namespace[name] for name in known}

@@ -1,11 +1,9 @@
 """The records that come with the project, ``data/<profile>/``: a report needs neither the runs nor the notes.
 
-- ``history.parquet`` and ``quality.parquet``: those of all its cells;
-- ``cells/<cell>/cell.json``, ``done.json``: provenance, and the marker of the run (`singlib.runs.run_folder`);
-- ``cells/<cell>/generated/``: notes of the models that the report plays;
-- ``<data>.csv``: what notes the profile's data have, and ``targets.safetensors``: spectrograms of those that
-  Figures 16-22 show. The recordings themselves are not carried;
-- ``models/``: weights of some models, each with a card (`singlib.report.cards`).
+- ``history.parquet``, ``quality.parquet``: of all cells;
+- ``cells/<cell>/cell.json``, ``done.json``, ``generated/``: provenance, marker, and the notes that the report plays;
+- ``<data>.csv``: what notes the data have; ``targets.safetensors``: spectrograms of those that Figures 16-22 show;
+- ``models/``: weights of some models, each with a card (`singlib.runs.models`).
 """
 
 from __future__ import annotations
@@ -31,43 +29,43 @@ def folder(profile: Profile) -> Path:
 
 
 def cell_folder(profile: Profile, cell: str) -> Path:
-    """Return where provenance and notes of a cell, by name, are."""
+    """Return the folder of provenance and notes of a cell, by name."""
     return folder(profile) / "cells" / cell
 
 
 def fresh(profile: Profile) -> list[Cell]:
-    """List the cells whose carried marker is whole, of the recipe of now, and of the notes if these are here.
+    """List the cells whose carried marker is of the current recipe, and of the notes if these are here.
 
-    Their grades may be of an older `singlib.runs.run_folder.GRADING`: they come without the notes to grade again, and
-    `singlib.runs.records.Records.about` says which they are of.
+    Their grades may be of an older `singlib.runs.run_folder.GRADING` (`singlib.runs.records.Records.about` says which):
+    they come without the notes to grade again.
     """
     return [cell for cell in cells(profile) if _is_fresh(cell, profile)]
 
 
 def _is_fresh(cell: Cell, profile: Profile) -> bool:
     try:
-        found = read_json(cell_folder(profile, cell.name) / "done.json").get("recipe")
+        found = read_json(cell_folder(profile, cell.name) / "done.json").get("recipe") or {}
     except (FileNotFoundError, ValueError):
         return False
     here = nsynth.at_hand(profile.data)
-    digest = nsynth.digest(profile.data, cell.roles) if here else (found or {}).get("data_digest")
+    digest = nsynth.digest(profile.data, cell.roles) if here else found.get("data_digest")
     return found == recipe(cell, profile, digest)
 
 
 def read(profile: Profile, name: str) -> pd.DataFrame:
-    """Return one of `FRAMES`: the rows of every carried cell, and a column ``cell``; ValueError if it is damaged."""
+    """Return one of `FRAMES`: the rows of every carried cell, with a column ``cell``; ValueError if it is damaged."""
     path = folder(profile) / f"{name}.parquet"
     try:
         found = pd.read_parquet(path)
+        if "cell" not in found:
+            raise ValueError("no column cell")
     except (ValueError, IsADirectoryError) as error:  # pyarrow's own are ValueErrors
         raise ValueError(f"{path} is damaged ({error}); get it again, for example with git checkout") from error
-    if "cell" not in found:
-        raise ValueError(f"{path} is damaged (no column cell); get it again, for example with git checkout")
     return found
 
 
 def history_of(place: Path) -> pd.DataFrame:
-    """Return the history of the cell whose ``cell.json`` lies in a folder, a run's or a carried one."""
+    """Return the history of the cell whose ``cell.json`` is in a folder, a run's or a carried one."""
     if (place / "history.csv").is_file():
         return pd.read_csv(place / "history.csv")
     rows = pd.read_parquet(place.parents[1] / "history.parquet")
@@ -80,12 +78,11 @@ def target(profile: Profile, label: nsynth.Label) -> np.ndarray:
 
 
 def carry(profile: Profile, heard: dict[str, list[nsynth.Label]], targets: dict[nsynth.Label, np.ndarray]) -> list[str]:
-    """Put the finished runs of a profile into ``data/<profile>/``, beside what is there of others.
+    """Put the finished runs of a profile into ``data/<profile>/``, beside those that are there.
 
     Parameters
     ----------
     profile : Profile
-        The profile.
     heard : dict
         Name of a cell -> labels of its generated notes to carry.
     targets : dict
@@ -99,11 +96,11 @@ def carry(profile: Profile, heard: dict[str, list[nsynth.Label]], targets: dict[
     Raises
     ------
     FileNotFoundError
-        If the notes are missing: only they tell whether a run is fresh.
+        If the notes are missing: without them no run is known to be fresh.
     """
     nsynth.index(profile.data)
     for marker in folder(profile).glob("cells/*/done.json"):
-        read_json(marker)  # a damaged one is told before anything is taken out
+        read_json(marker)  # raises at a damaged one before anything is taken out
     runs = (Run(cell, profile) for cell in cells(profile))
     finished = {run.cell.name: run for run in runs if run.state() == "done"}
     kept = {cell.name for cell in fresh(profile)}
@@ -125,13 +122,13 @@ def carry(profile: Profile, heard: dict[str, list[nsynth.Label]], targets: dict[
     with replacing(folder(profile) / f"{profile.data}.csv") as beside:
         labels.to_csv(beside, index=False)
     with replacing(folder(profile) / "targets.safetensors") as beside:
-        # safetensors writes memory as it lies, whatever the strides
+        # contiguous: safetensors ignores strides
         save_file({str(label): np.ascontiguousarray(power, np.float32) for label, power in targets.items()}, beside)
     return names
 
 
 def _copy(run: Run, place: Path, heard: list[nsynth.Label]) -> None:
-    """Copy what is carried of one run; its marker last, so that a kill leaves nothing that looks whole."""
+    """Copy what is carried of one run, its marker last: a kill leaves nothing that looks whole."""
     place.mkdir(parents=True)
     for label in heard:
         (place / "generated").mkdir(exist_ok=True)

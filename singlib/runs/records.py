@@ -1,7 +1,6 @@
 """The records of a profile as tidy frames: what figures, tables and claims are made of, without torch.
 
-They come from the runs of this machine (`singlib.runs.run_folder`), and where a cell has none, from the records that
-come with the project (`singlib.runs.recorded`).
+They come from the runs of this machine, and where a cell has none, from the records that come with the project.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import recorded
 from .. import nsynth
 from ..files import project_folder, read_json
 from ..grid import Cell, Profile, cells, profile_named
+from . import recorded
 from .run_folder import Run
 
 
@@ -24,19 +23,15 @@ class Records:
 
     Attributes
     ----------
-    profile : Profile
-        The profile.
-    history : DataFrame
-        Columns of history.csv and of `describe`.
-    quality : DataFrame
-        Columns of quality.csv and of `describe`.
+    history, quality : DataFrame
+        The columns of history.csv or quality.csv, and those of `describe`.
     missing : list of str
         Names of the cells without finished, fresh records.
     about : DataFrame
-        A row for each finished cell: columns of `describe`, ``device``, ``seconds`` of each stage ("seconds_lstm";
-        CPU time where it is on record and the device is a CPU; ``device`` then says so, and names the platform),
-        ``activation_mean`` and ``activation_std`` (see `singlib.network.stages.Trainer.activations`), ``grading`` (of which
-        `singlib.runs.run_folder.GRADING` its grades are).
+        A row for each finished cell: columns of `describe`; ``device``; seconds of each stage ("seconds_lstm"; of the
+        CPU where ``device`` says so, since wall time there depends on other jobs); ``activation_mean`` and
+        ``activation_std`` (see `singlib.network.stages.Trainer.activations`); ``grading``, the
+        `singlib.runs.run_folder.GRADING` of its grades.
     carried : frozenset of str
         Names of the cells whose records are those that come with the project.
     """
@@ -49,51 +44,45 @@ class Records:
     carried: frozenset[str] = frozenset()
 
     def nothing(self) -> str:
-        """Say in a sentence what to do where no model is finished; empty if one is."""
-        if len(self.about):
-            return ""
+        """Say what to do when no model is finished; empty if one is."""
         name = self.profile.name
         return (
-            f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`, or choose a "
-            "profile whose records come with the project: recorded, recorded-many-updates."
+            ""
+            if len(self.about)
+            else (
+                f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`, or choose a "
+                "profile whose records come with the project: recorded, recorded-many-updates."
+            )
         )
 
     def folder(self, cell: str) -> Path:
-        """Return where ``cell.json`` and ``done.json`` of a cell, by name, are."""
+        """Return the folder of a cell, by name, with its ``cell.json`` and ``done.json``."""
         if cell in self.carried:
             return recorded.cell_folder(self.profile, cell)
         return project_folder() / "runs" / self.profile.name / cell
 
     def generated_file(self, cell: str, label: nsynth.Label) -> Path:
-        """Return where a generated note is; of carried cells only those that the report plays are there."""
+        """Return the file of a generated note; of carried cells only those that the report plays are there."""
         return self.folder(cell) / "generated" / f"{label}.flac"
 
     @property
     def grid(self) -> list[Cell]:
-        """The paper's whole grid at this profile's number of keys models, also where the profile runs less of it."""
+        """The whole grid at this profile's numbers of models, even if the profile runs only a subset."""
         return cells(replace(self.profile, subset=None))
 
 
 def describe(cell: Cell) -> dict:
-    """Return a cell as columns of a tidy frame; its loss is ``training_loss`` beside a row's own loss."""
+    """Return a cell as columns of a tidy frame, with ``training_loss`` for its ``loss``."""
     about = asdict(cell)
     about["training_loss"] = about.pop("loss")
     return about | {"cell": cell.name, "published": cell.published}
 
 
 def load(profile: str) -> Records:
-    """Read the records of every finished cell of a profile.
+    """Read the records of every finished cell of a profile, by its name.
 
-    Parameters
-    ----------
-    profile : str
-        Name of a profile.
-
-    Returns
-    -------
-    Records
-        Unfinished, stale and damaged cells are only named, in `Records.missing`. A run of this machine goes before the
-        records that come with the project.
+    Unfinished, stale and damaged cells are only named, in `Records.missing`. A run of this machine goes before records
+    that come with the project.
 
     Raises
     ------
@@ -133,18 +122,18 @@ def load(profile: str) -> Records:
 
 
 def _facts(folder: Path) -> dict:
-    """Return what `Records.about` has of a finished cell; ValueError names its ``cell.json`` if that is damaged."""
-    noted, marker = (read_json(folder / name) for name in ("cell.json", "done.json"))
+    """Return the columns of `Records.about` from a cell's folder; ValueError names a damaged ``cell.json``."""
+    facts, marker = (read_json(folder / name) for name in ("cell.json", "done.json"))
     try:
-        return _cost(noted) | noted.get("activations", {}) | {"grading": marker["grading"]}
+        return _cost(facts) | facts.get("activations", {}) | {"grading": marker["grading"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'cell.json'} is damaged (no {error})") from error
 
 
-def _cost(noted: dict) -> dict:
-    """Return device and seconds of a cell.json; wall time on a CPU tells of other jobs, too."""
-    by_cpu = noted.get("device_type") == "cpu" and "cpu_seconds" in noted
-    seconds = noted["cpu_seconds" if by_cpu else "seconds"]
-    machine = [noted["platform"]] if noted.get("device_type") == "cpu" else []  # "cpu" is any
-    device = ", ".join([noted["device"], *machine]) + ", CPU time" * by_cpu
+def _cost(facts: dict) -> dict:
+    """Return device and seconds by a cell.json: CPU time on a CPU, if it has that."""
+    on_cpu = facts.get("device_type") == "cpu"
+    by_cpu = on_cpu and "cpu_seconds" in facts
+    seconds = facts["cpu_seconds" if by_cpu else "seconds"]
+    device = facts["device"] + (f", {facts['platform']}" if on_cpu else "") + ", CPU time" * by_cpu
     return {"device": device} | {f"seconds_{stage}": value for stage, value in seconds.items()}

@@ -6,11 +6,10 @@
 - ``history.csv``: tidy, one row for each stage, epoch and spectrum;
 - ``sing.safetensors``: weights of the trained generator;
 - ``generated/<role>-<pitch>-<velocity>.flac`` and ``quality.csv``: what it sounds like;
-- ``cell.json``: provenance; ``done.json``: the marker that everything above is whole, and what it was then;
+- ``cell.json``: provenance; ``done.json``: the marker that everything above is whole, with fingerprints;
 - ``train.ipynb``: the executed notebook.
 
 Every file is written beside its place and renamed, so that a kill leaves the old one or the new one.
-`singlib.runs.records` reads it again.
 """
 
 from __future__ import annotations
@@ -28,30 +27,39 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .. import nsynth
-from ..files import check_unchanged, fingerprint, locked, project_folder, read_json, remove_debris, replacing, write_json
+from ..files import (
+    check_unchanged,
+    fingerprint,
+    locked,
+    project_folder,
+    read_json,
+    remove_debris,
+    replacing,
+    write_json,
+)
 from ..grid import Cell, Profile
 
-# Raise this when a change makes the same cell end with other numbers: records of an older recipe are
-# then stale. tests/test_training.py holds a short golden history and fails when it is forgotten.
+# Raise this when a change gives the same cell other numbers: older records are then stale. The golden history of
+# tests/test_training.py fails if it is forgotten.
 RECIPE = 1
 
-# Raise this when measures or grades of the same notes change (quality.py, measures.py): finished runs are then
-# "ungraded" and graded again from the notes they generated, without training.
+# Raise this when grading/ changes measures or grades of the same notes: finished runs are then "ungraded", and graded
+# again without training.
 GRADING = 3
 
-# What a finished run has beside its generated notes; and the columns of its tables that readers count on.
+# What a finished run has beside its generated notes, and the columns of its tables that readers rely on.
 RECORDS = ("cell.json", "history.csv", "quality.csv", "sing.safetensors")
 COLUMNS = {
     "history": {"stage", "epoch", "updates", "spectrum", "role", "loss"},
     "quality": {"role", "pitch", "velocity", "grade"},
 }
 
-# Of a profile, what decides over the numbers of one cell.
+# What a profile contributes to the numbers of a cell.
 _SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")
 
 
 def recipe(cell: Cell, profile: Profile, data_digest: str) -> dict:
-    """Return all that decides over the numbers of a cell, as JSON gives it back."""
+    """Return all that determines the numbers of a cell, as it is read back from JSON."""
     sizes = {key: value for key, value in asdict(profile.sized(cell)).items() if key in _SHAPING}
     every = {"recipe": RECIPE, "cell": asdict(cell), "sizes": sizes, "data_digest": data_digest}
     return json.loads(json.dumps(every))
@@ -60,23 +68,15 @@ def recipe(cell: Cell, profile: Profile, data_digest: str) -> dict:
 class Run:
     """The records of one cell at one profile.
 
-    Parameters
-    ----------
-    cell : Cell
-        The model.
-    profile : Profile
-        What it is trained on, and its size.
-
     Attributes
     ----------
     folder : Path
         ``runs/<profile>/<cell>``.
     recipe : dict
-        All that decides over the numbers: cell, sizes, data digest and `RECIPE`.
+        All that determines the numbers: cell, sizes, data digest and `RECIPE`. Without the profile's notes, records on
+        disk are taken to be of them.
     signature : str
         SHA-256 of `recipe`; what is on disk with another signature is stale.
-
-    Without the profile's notes there is nothing to compare them with: records on disk are taken to be of them.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class Run:
         return self.folder / "sing.safetensors"
 
     def generated_file(self, label: nsynth.Label) -> Path:
-        """Return where a generated note is."""
+        """Return the file of a generated note."""
         return self.folder / "generated" / f"{label}.flac"
 
     @property
@@ -116,8 +116,8 @@ class Run:
     def state(self) -> str:
         """Return how far the run is.
 
-        "done", "ungraded" (trained, but graded by an older `GRADING`), "begun", "missing", "stale" (of other
-        parameters, data or recipe) or "damaged" (see `damage`).
+        "done", "ungraded" (graded by an older `GRADING`), "begun", "missing", "stale" (of other parameters, data or
+        recipe) or "damaged" (see `damage`).
         """
         try:
             return self._state()
@@ -125,7 +125,7 @@ class Run:
             return "damaged"
 
     def damage(self) -> str:
-        """Say which file is damaged or gone, and how; nothing if none is."""
+        """Say which file is damaged or gone, and how; empty if none is."""
         try:
             self._state()
         except ValueError as error:
@@ -148,11 +148,11 @@ class Run:
         return "done" if graded else "ungraded"
 
     def facts(self) -> dict:
-        """Return cell.json; FileNotFoundError or ValueError names it if it is gone or damaged."""
+        """Return cell.json; FileNotFoundError or ValueError if it is gone or damaged."""
         return read_json(self.folder / "cell.json")
 
     def frame(self, name: str) -> pd.DataFrame:
-        """Return "history" or "quality"; FileNotFoundError or ValueError names the file if it is gone or damaged."""
+        """Return the table "history" or "quality"; FileNotFoundError or ValueError if it is gone or damaged."""
         path = self.folder / f"{name}.csv"
         try:
             found = pd.read_csv(path)
@@ -173,28 +173,28 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """The file that the process locks that trains this cell."""
+        """The file that is locked by the process that trains this cell."""
         return self.folder.parent / ".locks" / self.cell.name
 
     @property
     def failure_file(self) -> Path:
-        """Why the last attempt failed; not there if it did not."""
+        """The file that says why the last attempt failed, if it did."""
         return self.folder.parent / ".failed" / f"{self.cell.name}.json"
 
     def progress(self) -> dict | None:
-        """Return stage, epoch and seconds (by stage) of the last whole epoch of a begun run; None if there is none."""
+        """Return what the checkpoint says of itself: stage, epoch, seconds by stage; None if there is none."""
         found = self._read_checkpoint(lambda file: {})
         return found and found[1]
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Hold the folder for this process; wait while another one holds it. A kill lets it go."""
+        """Lock the folder for this process; wait while another one has it. A kill releases it."""
         with locked(self.lock, f"{self.cell.name}: another process trains it, waiting"):
             remove_debris(self.folder)
             yield
 
     def set_aside(self) -> Path:
-        """Move the folder to ``runs/<profile>/.stale`` and return where it is then; nothing is deleted."""
+        """Move the folder to ``runs/<profile>/.stale``, where nothing is deleted, and return its new path."""
         kind = "damaged"
         with suppress(ValueError):
             kind = (self._on_disk() or {"signature": kind})["signature"][:8]
@@ -207,13 +207,13 @@ class Run:
         return self.folder.rename(aside)
 
     def save_checkpoint(self, tensors: dict[str, np.ndarray], about: dict) -> None:
-        """Keep what a killed run needs to go on: arrays, and facts that JSON can hold."""
+        """Keep what a killed run needs to resume: arrays, and facts for JSON."""
         about = about | {"signature": self.signature, "recipe": self.recipe}
         with replacing(self._checkpoint) as beside:
             save_file(tensors, beside, metadata={"about": json.dumps(about)})
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], dict] | None:
-        """Return what `save_checkpoint` kept of this recipe, or None; ValueError names a damaged file."""
+        """Return what `save_checkpoint` kept, None if there is none of this recipe; ValueError names a damaged file."""
         found = self._read_checkpoint(lambda file: {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         return found if found and found[1]["signature"] == self.signature else None
 
@@ -223,7 +223,7 @@ class Run:
             pd.DataFrame(rows).to_csv(beside, index=False)
 
     def save_weights(self, tensors: dict[str, np.ndarray], about: dict) -> None:
-        """Write the trained generator with what is needed to build it again."""
+        """Write the trained generator with what `load_model` needs to build it."""
         with replacing(self.weights_file) as beside:
             save_file(tensors, beside, metadata={"about": json.dumps(about)})
 
@@ -234,7 +234,7 @@ class Run:
         self._checkpoint.unlink(missing_ok=True)
 
     def mark(self) -> None:
-        """Write the marker that all is whole and graded."""
+        """Write the marker: all is whole and graded."""
         names = [*RECORDS, *(f"generated/{file.name}" for file in sorted((self.folder / "generated").glob("*")))]
         files = {name: fingerprint(self.folder / name) for name in names if (self.folder / name).exists()}
         marker = {"signature": self.signature, "grading": GRADING, "recipe": self.recipe, "files": files}
@@ -245,8 +245,8 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     def _on_disk(self) -> dict | None:
-        """Return the marker, or what the checkpoint says of itself; None if there is neither."""
-        # A run that finishes between the first two looks has its marker at the third.
+        """Return the marker, else what the checkpoint says of itself, else None."""
+        # Twice: a run may finish between the first two looks.
         return self._marker() or self.progress() or self._marker()
 
     def _digest_on_disk(self) -> str:
@@ -255,11 +255,11 @@ class Run:
         return ""
 
     def _check_whole(self, marker: dict, graded: bool) -> None:
-        """Raise a ValueError that names a file that is not what it was when the marker was written, or is gone."""
+        """Raise a ValueError that names a file that is gone or changed since the marker was written."""
         files = marker.get("files")
-        if files is None:  # of a singlib that did not note them
-            heard = (self.folder / "generated").glob("*.flac")
-            files = dict.fromkeys([*RECORDS, next((f"generated/{file.name}" for file in heard), "generated")])
+        if files is None:  # of an older singlib, without fingerprints
+            notes = (self.folder / "generated").glob("*.flac")
+            files = dict.fromkeys([*RECORDS, next((f"generated/{file.name}" for file in notes), "generated")])
         check_unchanged(self.folder, {name: was for name, was in files.items() if graded or name != "quality.csv"})
         if "files" not in marker:
             self.facts(), self.frame("history"), graded and self.frame("quality")
@@ -273,7 +273,7 @@ class Run:
 
     def _read_checkpoint(self, tensors: Callable) -> tuple[dict[str, np.ndarray], dict] | None:
         try:
-            with self._checkpoint.open("rb"):  # safetensors calls a file missing that may not be read
+            with self._checkpoint.open("rb"):  # safetensors reports an unreadable file as missing
                 pass
             with safe_open(self._checkpoint, "numpy") as file:
                 about = _signed(json.loads((file.metadata() or {})["about"]), self._checkpoint)
@@ -285,7 +285,7 @@ class Run:
 
 
 def _signed(found: dict, path: Path) -> dict:
-    """Return what a marker or checkpoint says, if it says which run it is of; ValueError names the file."""
+    """Return what a marker or checkpoint says; ValueError names the file if it does not say which run it is of."""
     try:
         _flat(found["recipe"]), "" + found["signature"], found.get("files", {}).items()
     except (KeyError, TypeError, AttributeError) as error:
@@ -294,6 +294,6 @@ def _signed(found: dict, path: Path) -> dict:
 
 
 def _flat(recipe: dict) -> dict:
-    """Return a recipe with the parameters of cell and sizes beside its own."""
+    """Return a recipe with the entries of cell and sizes at its top level."""
     inner = {key: value for part in ("cell", "sizes") for key, value in recipe.get(part, {}).items()}
     return {key: value for key, value in recipe.items() if key not in ("cell", "sizes")} | inner

@@ -1,6 +1,6 @@
-"""How far a grid is: what is done, runs, failed, is stale or missing, and when it will end.
+"""How far a grid is: what is done, running, failed, stale or missing, and when it will end.
 
-Reads what the cells leave on disk, so that it can be asked from anywhere, while the grid runs.
+Read from what cells leave on disk, so that it can be asked anywhere while the grid runs.
 """
 
 from __future__ import annotations
@@ -14,61 +14,55 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Markdown, display
 
-from . import recorded
 from ..files import held, read_json
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
+from . import recorded
 from .records import describe
 from .run_folder import Run
 
-# "recorded": not run here, but its records come with the project (`singlib.runs.recorded`); the others are a run's.
+# "recorded": not run here, but its records come with the project.
 STATES = ("done", "running", "failed", "stale", "ungraded", "begun", "damaged", "recorded", "missing")
-STARTING = 10.0  # seconds of a cell that are no training: its kernel starts, imports, draws
+STARTING = 10.0  # seconds of a cell beside its training: its kernel starts, imports, draws
 
 
 def cell_states(profile: Profile) -> pd.DataFrame:
-    """List every cell of a profile: state, why, and the seconds it took or is expected to take.
+    """List every cell of a profile: columns of `singlib.runs.records.describe`, ``state``, ``detail`` and ``seconds``.
 
-    Returns
-    -------
-    DataFrame
-        Columns of `singlib.runs.records.describe`, ``state`` (of `STATES`), ``detail`` (epoch and estimated end
-        of those that run, the error of those that failed, what changed of the stale, the damaged file) and
-        ``seconds``. Without the profile's notes, records on disk are taken to be of them.
+    ``state`` is one of `STATES`; ``detail`` the epoch and estimated end, the error, what changed, or the damaged file;
+    ``seconds`` what the cell took or is expected to take. Without the profile's notes, records on disk are taken to be
+    of them.
     """
-    carried_here = {cell.name for cell in recorded.fresh(profile)}
+    carried = {cell.name for cell in recorded.fresh(profile)}
     unknown = {"detail": "", "seconds": float("nan")}
-    frame = pd.DataFrame(
-        [describe(cell) | unknown | _state(Run(cell, profile), carried_here) for cell in cells(profile)]
-    )
-    # What is not done yet takes as long as its like did.
+    frame = pd.DataFrame([describe(cell) | unknown | _state(Run(cell, profile), carried) for cell in cells(profile)])
+    # A cell that is not done is expected to take as long as others of its kind.
     for like in (["instruments", "training_loss"], ["instruments"], []):
         known = frame.groupby(like).seconds.transform("mean") if like else frame.seconds.mean()
         frame["seconds"] = frame.seconds.fillna(known)
     return frame
 
 
-def _state(run: Run, recorded: set[str]) -> dict:
+def _state(run: Run, carried: set[str]) -> dict:
     state = run.state()
     if held(run.lock):
         return {"state": "running", "detail": _pace(run)}
     if state == "done":
         return {"state": state, "seconds": _seconds(run.folder)}
-    failed = _failure(run.failure_file)
-    if failed:
-        return {"state": "failed", "detail": failed}
+    if failure := _failure(run.failure_file):
+        return {"state": "failed", "detail": failure}
     if state == "stale":
         return {"state": state, "detail": run.stale_because()}
     if state == "damaged":
         return {"state": state, "detail": run.damage()}
     if state == "ungraded":
         return {"state": state, "seconds": STARTING}  # trained: its notes are graded again
-    if state == "missing" and run.cell.name in recorded:
+    if state == "missing" and run.cell.name in carried:
         return {"state": "recorded", "seconds": _seconds(recorded.cell_folder(run.profile, run.cell.name))}
     return {"state": state}
 
 
 def _seconds(folder: Path) -> float:
-    """Return how long the cell took whose cell.json is in a folder; not a number if it does not say so."""
+    """Return what a cell took by its folder's cell.json; NaN if that does not say."""
     try:
         return sum(read_json(folder / "cell.json")["seconds"].values()) + STARTING
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
@@ -76,18 +70,18 @@ def _seconds(folder: Path) -> float:
 
 
 def _failure(file: Path) -> str:
-    """Return why the last attempt failed; nothing if it did not."""
+    """Return why the last attempt failed; empty if it did not."""
     try:
         failure = read_json(file)
         return f"{failure['error']} ({failure['host']}, {failure['at']})"
     except FileNotFoundError:
         return ""
     except (ValueError, KeyError):
-        return f"why is not to be read: {file} is damaged"
+        return f"why cannot be read: {file} is damaged"
 
 
 def _pace(run: Run) -> str:
-    """Return the epoch a running cell is at, and when it will end at its pace."""
+    """Return the epoch of a running cell, and when it will end at its pace."""
     try:
         about = run.progress()
     except ValueError:
@@ -104,19 +98,16 @@ def _pace(run: Run) -> str:
 
 
 def table(profile: Profile, states: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return Table 1 with the number of cells in each state: published ones, and others after a plus."""
+    """Return Table 1 with the number of cells in each state: published ones, then others after a plus."""
     states = cell_states(profile) if states is None else states
     columns = {}
-    for loss in PAPER_LOSSES:
-        for activation in PAPER_ACTIVATIONS:
-            entry = {}
-            for instruments, rows in states[(states.training_loss == loss) & (states.activation == activation)].groupby(
-                "instruments", sort=False
-            ):
-                parts = [rows[rows.published], rows[~rows.published]]
-                entry[instruments] = " + ".join(_counts(part) for part in parts if len(part))
-            columns[f"{loss} {activation}"] = entry
-    return pd.DataFrame(columns, dtype=object).fillna("–")
+    for (loss, activation), kind in states.groupby(["training_loss", "activation"], sort=False):
+        for instruments, rows in kind.groupby("instruments", sort=False):
+            parts = [rows[rows.published], rows[~rows.published]]
+            entry = " + ".join(_counts(part) for part in parts if len(part))
+            columns.setdefault(f"{loss} {activation}", {})[instruments] = entry
+    order = [f"{loss} {activation}" for loss in PAPER_LOSSES for activation in PAPER_ACTIVATIONS]
+    return pd.DataFrame(columns, columns=order, dtype=object).fillna("–")
 
 
 def _counts(rows: pd.DataFrame) -> str:
@@ -125,16 +116,16 @@ def _counts(rows: pd.DataFrame) -> str:
 
 
 def summary(profile: Profile, states: pd.DataFrame | None = None) -> str:
-    """Return the table and a line for each cell that runs, failed or is stale, in Markdown."""
+    """Return in Markdown the table, and a line for each cell that is running, failed, stale or damaged."""
     states = cell_states(profile) if states is None else states
     lines = [f"{profile.name}: {_counts(states)}", "", table(profile, states).to_markdown(), ""]
-    told = states[states.state.isin(["running", "failed", "stale", "damaged"])]
-    lines += [f"- {row.cell} {row.state}: {row.detail}" for row in told.itertuples()]
+    special = states[states.state.isin(["running", "failed", "stale", "damaged"])]
+    lines += [f"- {row.cell} {row.state}: {row.detail}" for row in special.itertuples()]
     return "\n".join(lines)
 
 
 def plan(profile: Profile, names: list[str], workers: int) -> str:
-    """Return what a run of some cells would do, with an estimate from recorded times: ``--dry-run``."""
+    """Say what running some cells would do, and how long it would take: ``--dry-run``."""
     states = cell_states(profile)
     states = states[states.cell.isin(names)]
     lines = [f"{row.cell:30} {row.state:8} {row.detail}".rstrip() for row in states.itertuples()]
@@ -148,7 +139,7 @@ def plan(profile: Profile, names: list[str], workers: int) -> str:
 
 
 def _span(seconds: Iterable[float], workers: int) -> float:
-    """Return when the last of some cells ends, the longest first, each on the worker that is free first."""
+    """Return when the last cell ends, the longest first, each on the worker that is free first."""
     free = [0.0] * workers
     for each in sorted(seconds, reverse=True):
         heapq.heapreplace(free, free[0] + each)

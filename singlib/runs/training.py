@@ -1,8 +1,8 @@
-"""The three stages of SING: autoencoder, LSTM on its codes, fine-tuning end to end.
+"""Training a cell: autoencoder, LSTM on its codes, fine-tuning end to end, each with Adam.
 
-Adam in every stage. The loss of an epoch is the note-weighted mean over its batches as trained, for
-all three spectra; epoch 0 is an evaluation before the first update. After every epoch the state is
-kept, so that a killed run ends with the weights and history of an unbroken one, to the bit.
+The loss of an epoch is the note-weighted mean over its batches as trained, for all three spectra; epoch 0 is an
+evaluation before the first update. The state is kept after every epoch: a killed run ends with the weights and history
+of an unbroken one, to the bit.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ import soundfile
 import torch
 from torch import Tensor
 
-from .. import __version__
-from ..nsynth import selection
-from .. import nsynth
+from .. import __version__, nsynth
 from ..files import replacing
-from ..network.generation import Model, write_notes
-from ..grid import LOSSES, Cell, Profile
 from ..grading.grades import grade
-from .run_folder import Run
+from ..grid import LOSSES, Cell, Profile
+from ..network.generation import Model, write_notes
 from ..network.stages import STAGES, Trainer
+from ..nsynth import selection
+from .run_folder import Run
 
-# What a stage takes: wall time, and the time that this process had of a CPU, which other jobs do not lengthen.
+# The time of a stage: by the wall clock, and of the CPU, which other jobs do not lengthen.
 CLOCKS = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
 
 
@@ -43,9 +42,9 @@ def resolve_device(device: str = "auto") -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Have the GNU C library keep freed memory for the next step, which needs as much again; elsewhere do nothing.
+    """Have the GNU C library keep freed memory for the next step; elsewhere do nothing.
 
-    By default a fifth of a step of the LSTM goes into pages that are given back and fetched again.
+    By default a fifth of a step of the LSTM goes into returning pages and fetching them again.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -56,29 +55,27 @@ def keep_freed_memory() -> None:
 def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable[[str], None] = print) -> Run:
     """Train one model of the grid through its three stages and write its records.
 
-    A finished run of the same recipe is returned as it is (graded again if grades have changed since); a
-    begun one goes on after its last whole epoch; records that are damaged or of another recipe are set aside first.
+    A finished run of the same recipe is returned as it is (graded again if grades have changed); an interrupted one
+    resumes after its last whole epoch; damaged records, or those of another recipe, are set aside first.
 
     Parameters
     ----------
-    cell : Cell
-        The model.
-    profile : Profile
-        Notes, sizes, epochs.
+    cell, profile : Cell, Profile
+        The model; notes, sizes, epochs.
     device : str
         ``"auto"``, or a device of torch.
     log : callable
-        Gets a line for each epoch.
+        Takes a line for each epoch.
 
     Returns
     -------
     Run
-        The finished records; its marker is written.
+        The finished records.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the profile's notes are missing or not NSynth's format.
+        If the profile's notes are missing or not in NSynth's format.
     FloatingPointError
         If a loss is no longer finite.
     """
@@ -115,9 +112,9 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
 
 
 def make_repeatable(threads: int, device: torch.device) -> None:
-    """Fix what the same cell's numbers on the same machine could depend on."""
+    """Make a cell's numbers the same each time on the same machine."""
     torch.set_num_threads(threads)
-    if device.type == "cuda":  # on CPU our operations are repeatable as they are, and this call costs 2 s
+    if device.type == "cuda":  # on CPU they are as it is, and this call costs 2 s
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS may sum in another order
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False
@@ -126,9 +123,9 @@ def make_repeatable(threads: int, device: torch.device) -> None:
 def _train(
     trainer: Trainer, run: Run, log: Callable[[str], None]
 ) -> tuple[list[dict], dict[str, dict[str, float]], list[dict]]:
-    """Run the stages from where the checkpoint left off; return history, the seconds of each stage by clock, and legs.
+    """Run the stages from the checkpoint on; return history, seconds of each stage by clock, and legs.
 
-    A leg is what one kind of machine did (`_machine`), with the stage and epoch that it began at.
+    A leg is the part that one kind of machine did (`_machine`), with the stage and epoch that it began at.
     """
     history: list[dict] = []
     clocks = {name: dict.fromkeys(STAGES, 0.0) for name in CLOCKS}
@@ -141,7 +138,7 @@ def _train(
         history = about["history"]
         clocks = {name: about[name] for name in CLOCKS if name in about}
         first_stage, first_epoch = STAGES.index(about["stage"]), about["epoch"] + 1
-        log(f"going on after {about['stage']} epoch {about['epoch']}")
+        log(f"resuming after {about['stage']} epoch {about['epoch']}")
         legs = about.get("legs", [dict.fromkeys(here, "unknown") | {"stage": STAGES[0], "epoch": 0}])
         last = {key: legs[-1][key] for key in here}
         if last != here:
@@ -187,7 +184,7 @@ def _rows(cell: Cell, stage: str, epoch: int, updates: int, means: dict[str, flo
 
 
 def _progress(profile: Profile, stage: str, epoch: int, means: dict[str, float], pace: float) -> str:
-    """One line an epoch: losses, and the time left at this stage's pace."""
+    """Return the line of an epoch: losses, and the time left at this stage's pace."""
     number = STAGES.index(stage)
     left = pace * (profile.epochs[number] - epoch + sum(profile.epochs[number + 1 :]))
     losses = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
@@ -213,15 +210,15 @@ def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 def _about(run: Run, notes: nsynth.Notes) -> dict:
-    """Return what `generation.load_model` needs beside the weights."""
+    """Return what `load_model` needs beside the weights."""
     profile, cell = run.profile, run.cell
     shape = {"instruments": len(notes.roles), "activation": cell.activation, "elu_alpha": cell.elu_alpha}
     shape |= {key: getattr(profile, key) for key in ("channels", "dimension", "hidden", "layers")}
     played = {role: notes.pitch[notes.instrument == i] for i, role in enumerate(notes.roles)}
     pitches = {role: [int(pitch.min()), int(pitch.max())] for role, pitch in played.items()}
-    heard = {role: [label[1:] for label in notes.labels() if label.role == role] for role in notes.roles}
+    trained = {role: [label[1:] for label in notes.labels() if label.role == role] for role in notes.roles}
     about = {"cell": cell.name, "profile": profile.name, "shape": shape, "roles": notes.roles}
-    return about | {"pitches": pitches, "notes": heard}
+    return about | {"pitches": pitches, "notes": trained}
 
 
 def _labels(run: Run, notes: nsynth.Notes) -> list[nsynth.Label]:
@@ -235,7 +232,7 @@ def _generate(model: Model, run: Run, notes: nsynth.Notes) -> None:
 
 
 def _grade(run: Run, notes: nsynth.Notes) -> None:
-    """Write quality.csv with a row for each generated note, as it is on disk and will be heard."""
+    """Write quality.csv, a row for each generated note as it is on disk."""
     place = {label: i for i, label in enumerate(notes.labels())}
     rows = []
     for label in _labels(run, notes):
@@ -246,7 +243,7 @@ def _grade(run: Run, notes: nsynth.Notes) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """Name the GPU, or the CPU and its vector instructions, which decide over the last bit of a sum."""
+    """Name the GPU, or the CPU and its vector instructions, on which the last bit of a sum depends."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.processor() or 'cpu'}, {torch.backends.cpu.get_cpu_capability()}"

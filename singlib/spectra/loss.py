@@ -1,8 +1,4 @@
-"""The spectral loss of equations (3) and (4), on any spectrum.
-
->>> loss = SpectralLoss(CQT())
->>> loss(estimate, target).backward()
-"""
+"""The spectral loss of equations (3) and (4), on any spectrum."""
 
 from __future__ import annotations
 
@@ -26,13 +22,13 @@ class SpectralLoss(nn.Module):
     eps : float
         Added to the power before the logarithm.
     gradient : str
-        ``"flow"`` keeps the loss differentiable. ``"cut"`` sends the estimate's spectrum through
-        NumPy and back into a new leaf, as the authors did: the values are right, ``backward()`` runs
-        without an error, and no weight receives a gradient.
+        ``"flow"`` keeps the loss differentiable. ``"cut"`` sends the estimate's spectrum through NumPy and back into a
+        new leaf, as the authors did: the values are right, ``backward()`` runs without an error, and no weight
+        receives a gradient.
 
     Notes
     -----
-    ``torch.func.grad``, ``vmap`` and ``torch.compile(fullgraph=True)`` work, and so do second derivatives, but for
+    ``torch.func.grad``, ``vmap``, ``torch.compile(fullgraph=True)`` and second derivatives work, except with
     ``gradient="cut"``, whose way through NumPy none of them can follow.
     """
 
@@ -44,29 +40,29 @@ class SpectralLoss(nn.Module):
             warnings.warn("gradient='cut': as published, this loss trains no weights", stacklevel=2)
         self.spectrum, self.eps, self.gradient = spectrum, eps, gradient
 
-    def level(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def level(self, waveform: Tensor) -> Tensor:
         """Return l of equation (3), ``(..., bins, frames)``; a target's can be kept and reused."""
-        return self.spectrum.level(self.spectrum(waveform, power), self.eps)
+        return self.spectrum.level(self.spectrum(waveform), self.eps)
 
-    def per_note(self, estimate: Tensor, target_level: Tensor, power: Tensor | None = None) -> Tensor:
-        """Return the loss of each estimate against a kept `level`: the leading dimensions of `estimate`.
+    def compare(self, spectrum: Tensor, target_level: Tensor) -> Tensor:
+        """Return the loss of each note from the spectrum of its estimate and the `level` of its target.
 
-        Raises
-        ------
-        ValueError
-            If the level is not one of waveforms like `estimate`. (Two waveforms with as many frames have levels of
-            one shape; only `forward` tells them apart.)
+        Both are ``(..., bins, frames)``; ValueError if their shapes differ. (Waveforms of different length may have as
+        many frames; only `forward` tells them apart.)
         """
-        spectrum = self.spectrum(estimate, power)
         if spectrum.shape != target_level.shape:
             raise ValueError(
                 f"the estimate's spectrum has shape {tuple(spectrum.shape)}, the target's level "
                 f"{tuple(target_level.shape)}: both are of waveforms of one shape"
             )
         if self.gradient == "cut":
-            spectrum = torch.from_numpy(spectrum.detach().cpu().numpy()).to(estimate.device).requires_grad_()
+            spectrum = torch.from_numpy(spectrum.detach().cpu().numpy()).to(spectrum.device).requires_grad_()
             target_level = target_level.detach()
         return self.spectrum.distance(spectrum, target_level, self.eps)
+
+    def per_note(self, estimate: Tensor, target_level: Tensor) -> Tensor:
+        """Return the loss of each estimate, ``(..., samples)`` -> ``(...)``; see `compare`."""
+        return self.compare(self.spectrum(estimate), target_level)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of estimates against targets.

@@ -1,8 +1,7 @@
-"""Three spectra as differentiable transforms.
+"""STFT, MFC and CQT as differentiable transforms of waveforms ``(..., samples)`` to ``(..., bins, frames)``.
 
-Each spectrum maps waveforms ``(..., samples)`` at 16 kHz to ``(..., bins, frames)``, hop 256.
-None takes a square root or clamps a level below its peak, so gradients are finite on digital silence
-and do not vanish in quiet bins (but for MFC's floor at -100 dB, which is librosa's).
+None takes a square root or clamps a level below its peak, so gradients are finite on digital silence and do not vanish
+in quiet bins (except at MFC's floor of -100 dB, which is librosa's).
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ def _blocks(waveform: Tensor) -> Tensor:
 class _Power(torch.autograd.Function):
     """|rfft|^2 of windowed frames of waveforms ``(batch, samples)`` -> ``(batch, frames, 513)``, and the rfft.
 
-    torch's own backward of rfft fills up the other half of the spectrum and transforms all of it in
-    complex numbers; the inverse real transform is the same sum for less than half the time. Frames are
-    put together from blocks of one hop. Squares, not the modulus: that has no gradient at zero, and notes
-    end in digital silence. The rfft is an output, without a gradient, since torch.func keeps nothing else.
+    torch's own backward of rfft transforms both halves of the spectrum in complex numbers; the inverse real transform
+    is the same sum in less than half the time. Squares, not the modulus: that has no gradient at zero, and notes end in
+    digital silence. The rfft is an output, without a gradient, since torch.func keeps nothing else.
     """
 
     generate_vmap_rule = True
@@ -64,8 +62,8 @@ class _Power(torch.autograd.Function):
 class _Distance(torch.autograd.Function):
     """Mean of |log(eps + S) - level| of each note, ``(..., bins, frames)`` -> ``(...)``, and the difference.
 
-    One function, since a temporary in memory costs more than the arithmetic on it. The difference is an output,
-    without a gradient, since torch.func keeps nothing else for the backward.
+    One function, since a temporary in memory costs more than the arithmetic on it; the difference is an output as in
+    `_Power`.
     """
 
     generate_vmap_rule = True
@@ -94,33 +92,28 @@ class _Distance(torch.autograd.Function):
 
 
 class Spectrum(nn.Module):
-    """A transform of waveforms that knows its own level, the l of equation (3).
+    """A transform of waveforms, and its level, the l of equation (3); your own is a subclass with a `transform`.
 
-    A spectrum of your own is a subclass with a `transform`. In memory a frame's bins lie together; arithmetic on
-    two spectra is fast where both lie alike.
+    In memory a frame's bins lie together: arithmetic on two spectra is fast where both have the same layout.
     """
 
-    def forward(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def forward(self, waveform: Tensor) -> Tensor:
         """Return the spectrum of waveforms.
 
         Parameters
         ----------
         waveform : Tensor, shape (samples,), (batch, samples) or (batch, channels, samples)
             At 16 kHz, of any floating dtype. Half precision is computed in float32, under autocast too.
-        power : Tensor, optional
-            The waveform's `STFT`, where it is known already: several spectra of one waveform then share it.
 
         Returns
         -------
         Tensor, shape (..., bins, frames)
-            Leading dimensions as those of `waveform`.
 
         Raises
         ------
-        TypeError
-            If the waveform is not floating, or the transform's own kernels are in half precision.
-        ValueError
-            If it has another number of dimensions, no sample, or too few for a frame.
+        TypeError, ValueError
+            If the waveform is not floating, has another shape, or is too short; if the transform's own kernels are in
+            half precision.
         """
         kernel = next(self.buffers(), waveform)
         if not waveform.is_floating_point():
@@ -138,15 +131,12 @@ class Spectrum(nn.Module):
         leading = waveform.shape[:-1]
         with torch.autocast(waveform.device.type, enabled=False):
             flat = waveform.to(dtype).reshape(-1, waveform.shape[-1])
-            spectrum = self.transform(flat, None if power is None else power.flatten(end_dim=-3))
+            spectrum = self.transform(flat)
         return spectrum if len(leading) == 1 else spectrum.reshape(*leading, *spectrum.shape[1:])
 
-    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
-        """Return the spectrum of waveforms ``(batch, samples)`` in float32 or float64: ``(batch, bins, frames)``.
-
-        `power` is the waveforms' `STFT` where it is known, ``(batch, 513, frames)``.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no transform(waveform, power=None)")
+    def transform(self, waveform: Tensor) -> Tensor:
+        """Return the spectrum of waveforms ``(batch, samples)`` in float32 or float64: ``(batch, bins, frames)``."""
+        raise NotImplementedError(f"{type(self).__name__} has no transform(waveform)")
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + S) of a power spectrum S, elementwise."""
@@ -167,10 +157,8 @@ class STFT(Spectrum):
         super().__init__()
         self.register_buffer("window", torch.hann_window(FRAME), persistent=False)
 
-    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def transform(self, waveform: Tensor) -> Tensor:
         """Return |STFT|^2; ValueError if the waveform is shorter than one frame."""
-        if power is not None:
-            return power
         if waveform.shape[-1] < FRAME:
             raise ValueError(f"{waveform.shape[-1]} samples are less than one frame of {FRAME}")
         return _Power.apply(waveform, self.window.to(waveform.dtype))[0].mT
@@ -179,19 +167,15 @@ class STFT(Spectrum):
 class MFC(Spectrum):
     """Mel-frequency cepstrum after librosa's conventions, which the authors called.
 
-    128 Slaney mels to 8 kHz on the frames of `STFT`, decibels, 20 coefficients of an orthonormal
-    DCT-II. Without librosa's clamp at 80 dB below the peak, where the gradient would be zero.
-    Equation (7) writes a natural logarithm and an unscaled DCT: the same up to constants.
+    128 Slaney mels to 8 kHz on the frames of `STFT`, decibels, 20 coefficients of an orthonormal DCT-II, without
+    librosa's clamp at 80 dB below the peak, where the gradient would be zero. Equation (7) writes a natural logarithm
+    and an unscaled DCT: the same up to constants. In: ``(batch, samples)``; out: ``(batch, 20, frames)``, in decibels.
 
     Parameters
     ----------
     squared : bool
-        Equation (3) taken literally squares the coefficients like amplitudes, log(eps + c^2). False
-        leaves the plain coefficients, whose L1 distance is a distance of log spectra already.
-
-    Notes
-    -----
-    In: ``(batch, samples)``; out: ``(batch, 20, frames)``, in decibels.
+        Equation (3) taken literally squares the coefficients like amplitudes, log(eps + c^2). False leaves the plain
+        coefficients, whose L1 distance is a distance of log spectra already.
     """
 
     MELS, COEFFICIENTS, FLOOR = 128, 20, 1e-10  # floor: librosa's amin, -100 dB
@@ -207,13 +191,16 @@ class MFC(Spectrum):
         self.register_buffer("mel", torch.tensor(mel.T.copy(), dtype=torch.float32), persistent=False)
         self.register_buffer("dct", torch.tensor(dct, dtype=torch.float32), persistent=False)
 
-    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def transform(self, waveform: Tensor) -> Tensor:
         """Return the coefficients."""
+        return self.of_power(self.stft.transform(waveform))
+
+    def of_power(self, power: Tensor) -> Tensor:
+        """Return the coefficients from a `STFT`: ``(batch, 513, frames)`` -> ``(batch, 20, frames)``."""
         # As a convolution of kernel 1: on CPU twice as fast as the matrix product that it is.
-        filters = self.mel.to(waveform.dtype).T[:, :, None, None]
-        mel = F.conv2d(self.stft.transform(waveform, power).to(waveform.dtype).unsqueeze(2), filters)
+        mel = F.conv2d(power.unsqueeze(2), self.mel.to(power.dtype).T[:, :, None, None])
         decibel = 10 * torch.log10(mel.squeeze(2).mT.clamp(min=self.FLOOR))  # (batch, frames, 128)
-        return (decibel @ self.dct.to(waveform.dtype)).mT
+        return (decibel @ self.dct.to(power.dtype)).mT
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + c^2), or c itself where `squared` is False."""
@@ -229,20 +216,18 @@ class MFC(Spectrum):
 class CQT(Spectrum):
     """Power of the constant-Q transform: 84 bins from C1 (32.7 Hz), 12 an octave, hop 256.
 
-    J. C. Brown, "Calculation of a constant Q spectral transform", JASA 89, 1991 (equation 5), with
-    nnAudio's kernels and librosa's scaling, centred frames and reflected ends. nnAudio pads every
-    kernel to the longest (16,384 samples). Here each octave keeps its own length, a multiple of the
-    hop, and is a convolution over blocks of one hop; and the low octaves share a basis: of what a block
-    of 256 samples can hold, they hear a few dozen directions, all that vary so slowly.
+    J. C. Brown, "Calculation of a constant Q spectral transform", JASA 89, 1991 (equation 5), with nnAudio's kernels
+    and librosa's scaling, centred frames and reflected ends. In: ``(batch, samples)``; out:
+    ``(batch, 84, samples // 256 + 1)``.
 
-    Notes
-    -----
-    In: ``(batch, samples)``; out: ``(batch, 84, samples // 256 + 1)``.
+    nnAudio pads every kernel to the longest (16,384 samples). Here each octave keeps its own length, a multiple of the
+    hop, and is a convolution over blocks of one hop. The low octaves share a basis: they vary so slowly that a block of
+    256 samples has only a few dozen directions for them.
     """
 
     BINS, PER_OCTAVE, FMIN = 84, 12, 32.70319566257483  # fmin in Hz: C1
-    LOW = 4  # octaves that share a basis, to 523 Hz; more would need a basis of most of the block
-    PRECISION = 1e-6  # of the largest singular value: what the basis leaves out is float32's rounding
+    LOW = 4  # octaves that share a basis, to 523 Hz; one for more would span most of the block
+    PRECISION = 1e-6  # of the largest singular value: what the basis omits is below float32's rounding
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,13 +244,13 @@ class CQT(Spectrum):
         basis = basis[:, strength > self.PRECISION * strength[0]]
         self.register_buffer("basis", torch.tensor(basis, dtype=torch.float32), persistent=False)
         for octave, kernel in enumerate(octaves):
-            seen = np.tensordot(basis.T, kernel, 1) if octave < self.LOW else kernel
-            weight = torch.tensor(seen, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)  # (24, rank, 1, blocks)
+            kernel = np.tensordot(basis.T, kernel, 1) if octave < self.LOW else kernel
+            weight = torch.tensor(kernel, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)  # (24, rank, 1, blocks)
             weight = weight.contiguous(memory_format=torch.channels_last)
             self.register_buffer(f"octave{octave}", weight, persistent=False)
         self.reach = self.octave0.shape[-1] // 2 * HOP  # samples that the longest kernel reaches to each side
 
-    def transform(self, waveform: Tensor, power: Tensor | None = None) -> Tensor:
+    def transform(self, waveform: Tensor) -> Tensor:
         """Return |CQT|^2; ValueError if the waveform is too short to be reflected."""
         samples = waveform.shape[-1]
         if samples <= self.reach:
@@ -279,9 +264,9 @@ class CQT(Spectrum):
         for octave in range(self.BINS // self.PER_OCTAVE):
             weight = self.get_buffer(f"octave{octave}").to(waveform.dtype)
             # As an image one pixel high the blocks lie as 2-D convolutions read them; conv1d copies them first.
-            heard = F.conv2d((low if octave < self.LOW else blocks).mT.unsqueeze(2), weight).squeeze(2)
+            filtered = F.conv2d((low if octave < self.LOW else blocks).mT.unsqueeze(2), weight).squeeze(2)
             first = self.reach // HOP - weight.shape[-1] // 2  # block where the first frame's kernel begins
-            real, imaginary = heard[..., first : first + frames].mT.chunk(2, dim=-1)
+            real, imaginary = filtered[..., first : first + frames].mT.chunk(2, dim=-1)
             octaves.append(real.square() + imaginary.square())
         return torch.cat(octaves, dim=-1).mT
 
