@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands and its Python are read from it and run, at smoke size."""
+"""The READMEs keep their word: their commands and their Python are read from them and run, at smoke size."""
 
 import os
 import re
@@ -15,17 +15,23 @@ import yaml
 
 from conftest import PROJECT, ROOT
 
-README = (PROJECT / "README.md").read_text()
-COMMANDS = re.findall(r"^    ((?:make|papermill|singlib|dask|conda|CUDA_VISIBLE_DEVICES=\S+) .*)$", README, re.M)
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+PAGES = [page for pattern in ("README.md", "*/README.md", "singlib/*/README.md") for page in PROJECT.glob(pattern)]
+TEXTS = {str(page.relative_to(PROJECT)): page.read_text() for page in sorted(PAGES)}
+_COMMAND = re.compile(r"^    ((?:make|papermill|singlib|dask|conda|CUDA_VISIBLE_DEVICES=\S+) .*)$", re.M)
+COMMANDS = list(dict.fromkeys(command for text in TEXTS.values() for command in _COMMAND.findall(text)))
+BLOCKS = [
+    pytest.param(block, id=f"{name}-{number}")
+    for name, text in TEXTS.items()
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
+]
 BIN = Path(sys.executable).parent
 SMALL = {
-    "runs/quick/k+m+v-": "runs/smoke/keys-",
+    'load("quick")': 'load("smoke")',
     "--profile quick": "--profile smoke",
     "PROFILE=quick": "PROFILE=smoke",
     "data/recorded-many-updates/cells/brass1-3-": "runs/smoke/brass1-",
 }
-LONG = ("make paper", "make test", "make lab", "make data")  # what make would do is asked of make itself
+LONG = ("make paper", "make test", "make lab", "make data", "make bench")  # what make would do is asked of make itself
 FAR = ("--scheduler", "--profile paper")  # for machines that a test has not: they only say what they would do
 ELSEWHERE = ("dask ", "conda ", "CUDA_VISIBLE_DEVICES")  # tools beside ours: their words are checked
 
@@ -77,7 +83,7 @@ def test_a_download_says_what_it_would_fetch(split):
 
 def test_words_for_other_tools_are_theirs():
     others = [command for command in COMMANDS if command.startswith(ELSEWHERE)]
-    assert [command.split()[0] for command in others] == ["conda", "dask", "CUDA_VISIBLE_DEVICES=0"]
+    assert {command.split()[0] for command in others} == {"conda", "dask", "CUDA_VISIBLE_DEVICES=0"}
     for tool in ("scheduler", "worker"):
         said = subprocess.run([BIN / "dask", tool, "--help"], capture_output=True, text=True, check=True).stdout
         assert tool != "worker" or "--nthreads" in said
@@ -85,14 +91,14 @@ def test_words_for_other_tools_are_theirs():
     assert environment["name"] == "singlib"
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_python_runs_as_printed(number, smoke_root, tmp_path):
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_runs_as_printed(block, smoke_root):
     """Each block as it stands, after the names that the text around it supposes."""
     given = {
         "estimate": "import torch\nestimate, target = torch.randn(2, 1, 65_024, requires_grad=True)",
         "generated": "import numpy as np\ngenerated, target = np.random.default_rng(0).standard_normal((2, 64_000))",
     }
-    block = small(BLOCKS[number])
+    block = small(block)
     if "SLURMCluster" in block:
         pytest.skip("needs a SLURM cluster and dask-jobqueue")
     before = [line for name, line in given.items() if re.search(rf"\({name},", block)]
@@ -103,12 +109,17 @@ def test_python_runs_as_printed(number, smoke_root, tmp_path):
         assert line in done.stdout
 
 
-def test_files_that_it_shows_are_there():
-    shown = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert len(shown) >= 2
-    headings = {"#" + name.lower().replace(" ", "-") for name in re.findall(r"^## (.*)$", README, re.M)}
-    for link in shown:
-        assert link in headings or (PROJECT / link).is_file(), link
+@pytest.mark.parametrize("page", [*TEXTS, "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", (PROJECT / page).read_text()):
+        if link.startswith("http"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (PROJECT / page).parent / name if name else PROJECT / page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, link
 
 
 def test_the_citation_is_whole():
