@@ -236,7 +236,7 @@ def test_a_waveform_that_is_not_finite_is_not_written(tmp_path):
         sounds = np.stack([TONE, np.where(TONE > 0.9, bad, TONE)])
         with pytest.raises(ValueError, match="keys-061-100 has samples that are not finite"):
             write_notes(tmp_path / "notes", labels, sounds)
-    with pytest.raises(ValueError, match="keys-060-100 is there twice"):
+    with pytest.raises(ValueError, match="keys-060-100 is given twice"):
         write_notes(tmp_path / "notes", labels[:1] * 2, sounds)
     assert not (tmp_path / "notes").exists()
 
@@ -274,16 +274,16 @@ def test_a_note_asked_for_twice_is_written_once_and_counted_once(model_file, tmp
     [
         ("", "names no note"),
         ("# only a remark\n\n", "names no note"),
-        ("keys-060-100\n\nkeys-060-100\n", "line 3: keys-060-100 stands in line 1 already"),
-        ("keys-060-100\nkeys-60-100\n", "line 2: keys-060-100 stands in line 1 already"),
+        ("keys-060-100\n\nkeys-060-100\n", "line 3: keys-060-100 is in line 1 already"),
+        ("keys-060-100\nkeys-60-100\n", "line 2: keys-060-100 is in line 1 already"),
         ("keys-060-100\nharp-060-100\n", "line 2: unknown instrument 'harp'"),
         ("keys-060-099\n", "line 1: unknown velocity 99"),
         ("keys-200-100\n", "line 1: pitch 200 is no MIDI pitch"),
         ("keys-012-100\n", "line 1: pitch 12 of keys is outside the trained 50 to 60"),
         ("\nkeys-055-100\n", "line 2: pitch 55 of keys was never trained: the nearest that were are 50 and 56"),
-        (f"keys-{'9' * 5000}-100\n", "line 1: .* names no note"),
-        ("keys-060-100\0\n", "line 1: .* names no note"),
-        (b"keys-060-100\xff\n", "is no list of names"),
+        (f"keys-{'9' * 5000}-100\n", "line 1: .* is not a note"),
+        ("keys-060-100\0\n", "line 1: .* is not a note"),
+        (b"keys-060-100\xff\n", "is not a list of names"),
     ],
 )
 def test_a_fault_in_a_list_of_names_is_named_with_its_line(tmp_path, model_file, text, message):
@@ -297,7 +297,7 @@ def test_lists_of_names_from_elsewhere_are_read(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_bytes(b"\xef\xbb\xbfkeys-060-100 \r\nkeys-061-100\r\n")  # as Windows writes them
     assert generation.read_labels(file) == [Label("keys", 60, 100), Label("keys", 61, 100)]
-    with pytest.raises(ValueError, match=f"{tmp_path} is no list of names"):
+    with pytest.raises(ValueError, match=f"{tmp_path} is not a list of names"):
         generation.read_labels(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         generation.read_labels(tmp_path / "nowhere.txt")
@@ -339,16 +339,16 @@ def spoil(folder, change):
 
 
 SPOILT = {
-    "a list": (lambda entries: list(entries.values()), "is a list, no dictionary"),
-    "a text": (lambda entries: "notes", "is a str, no dictionary"),
-    "null": (lambda entries: None, "is a NoneType, no dictionary"),
-    "a note that is text": (lambda entries: entries | {NOTE: "low"}, f"{NOTE} is 'low', no dictionary"),
-    "a note that is null": (lambda entries: entries | {NOTE: None}, f"{NOTE} is None, no dictionary"),
-    "a note that is a list": (lambda entries: entries | {NOTE: [41, 50]}, f"{NOTE} is .41, 50., no dictionary"),
+    "a list": (lambda entries: list(entries.values()), "is a list, not a dictionary"),
+    "a text": (lambda entries: "notes", "is a str, not a dictionary"),
+    "null": (lambda entries: None, "is a NoneType, not a dictionary"),
+    "a note that is text": (lambda entries: entries | {NOTE: "low"}, f"{NOTE} is 'low', not a dictionary"),
+    "a note that is null": (lambda entries: entries | {NOTE: None}, f"{NOTE} is None, not a dictionary"),
+    "a note that is a list": (lambda entries: entries | {NOTE: [41, 50]}, f"{NOTE} is .41, 50., not a dictionary"),
     **{
         f"{key} {value!r}": (
             lambda entries, key=key, value=value: entries | {NOTE: entries[NOTE] | {key: value}},
-            f"{NOTE} has {key} .*, no {'text' if key == 'instrument_str' else 'whole number'}",
+            f"{NOTE} has {key} .*, it should be a {'text' if key == 'instrument_str' else 'whole number'}",
         )
         for key, values in {
             "pitch": (41.0, 60.5, "41", True, None, [41], {}),
@@ -369,7 +369,7 @@ SPOILT = {
         lambda entries: entries | {NOTE: entries[NOTE] | {"instrument_str": "fluidr3_banjo"}},
         f"{NOTE} is said to be fluidr3_banjo-041-050",
     ),
-    "a name of two lines": (lambda entries: entries | {"a\n": None}, r"'a\\n' is None, no dictionary"),
+    "a name of two lines": (lambda entries: entries | {"a\n": None}, r"'a\\n' is None, not a dictionary"),
     "an instrument of two lines": (
         lambda entries: entries | {NOTE: entries[NOTE] | {"instrument_str": "a\n"}},
         rf"{NOTE} is said to be 'a\\n-041-050'",
@@ -401,7 +401,7 @@ def test_one_name_twice_in_the_metadata_is_named(data):
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe{}", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_metadata_that_are_no_json_are_named(data, content):
     (data / "examples.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"examples\.json is no JSON of notes"):
+    with pytest.raises(ValueError, match=r"examples\.json is not a JSON of notes"):
         nsynth.index("mini")
 
 
@@ -460,7 +460,7 @@ def test_a_root_that_is_not_there_is_named(tmp_path, monkeypatch):
     "source", ["s3://bucket/nsynth.tar.gz", "ftp://host/a", "file://host/a", "http://", "http://host:port/a"]
 )
 def test_a_source_that_cannot_be_read_is_refused_at_once(source):
-    with pytest.raises(ValueError, match=r"cannot be read: SOURCE is http://|is no URL"):
+    with pytest.raises(ValueError, match=r"cannot be read: SOURCE is http://|is not a URL"):
         download.Stream(source, pytest.fail)
 
 

@@ -143,7 +143,7 @@ def test_what_is_missing_is_named(copied):
 
 def test_damaged_metadata_is_named(copied):
     (copied / "examples.json").write_text('{"half')
-    with pytest.raises(ValueError, match=r"examples\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"examples\.json is not a JSON"):
         load_notes("mini", ("brass3",))
 
 

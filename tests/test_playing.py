@@ -50,9 +50,9 @@ def test_a_list_of_names_is_read_with_its_faults(tmp_path):
     file.write_text("# a chord\nkeys-060-100\n\nbrass1-038-025  # low\n")
     assert generation.read_labels(file) == [Label("keys", 60, 100), Label("brass1", 38, 25)]
     file.write_text("keys-060-100\nkeys-6o-100\n")
-    with pytest.raises(ValueError, match=r"notes\.txt, line 2: 'keys-6o-100' names no note; one is 'keys-060-100'"):
+    with pytest.raises(ValueError, match=r"notes\.txt, line 2: 'keys-6o-100' is not a note; one is 'keys-060-100'"):
         generation.read_labels(file)
-    with pytest.raises(ValueError, match="pitch '60;64' is no list of numbers"):
+    with pytest.raises(ValueError, match="pitch '60;64' is not a list of numbers"):
         generation.chord("keys", "60;64", "100")
 
 

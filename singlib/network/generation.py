@@ -26,21 +26,16 @@ from .sing import SING, trim
 BATCH = 16  # notes generated at once
 FORMATS = ("wav", "flac")  # of notes as files, 16 bit
 
-_NAME = re.compile(r"(.+)-([0-9]{1,3})-([0-9]{1,3})")  # of a note in a list
+_NAME = re.compile(r"(.+)-([0-9]{1,3})-([0-9]{1,3})")  # a note in a list
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained generator and what it was trained on.
+    """A trained generator and its description, `about`.
 
-    Attributes
-    ----------
-    sing : SING
-        The network.
-    about : dict
-        ``shape`` (sizes and activation that build the network again), ``roles`` (its instruments, in
-        the order of their embedding), ``pitches`` (lowest and highest MIDI pitch of each role) and ``notes``
-        (MIDI pitch and velocity of each note of each role), which older files lack.
+    That has ``shape`` (sizes and activation, to build the network), ``roles`` (instruments in the order of their
+    embedding), ``pitches`` (lowest and highest MIDI pitch of each role) and, but for older files, ``notes`` (MIDI pitch
+    and velocity of each note of each role).
     """
 
     sing: SING
@@ -48,10 +43,9 @@ class Model:
 
     @cached_property
     def notes(self) -> dict[str, frozenset[tuple[int, int]]]:
-        """The MIDI pitch and velocity of each note of each role that the model was trained on.
+        """MIDI pitch and velocity of the notes of each role that the model was trained on.
 
-        Where its file does not say, those of its profile's data (`selection.labels`); where these are not at hand
-        either, every note of its range.
+        Where its file does not say, those of its profile's data, or, where these are not at hand, of its range.
         """
         if "notes" in self.about:
             return {role: frozenset(map(tuple, notes)) for role, notes in self.about["notes"].items()}
@@ -61,7 +55,7 @@ class Model:
         lowest, highest = self.about["pitches"][role]
         try:
             return selection.labels(PROFILES[self.about["profile"]].data, (role,))
-        except (FileNotFoundError, ValueError, KeyError):  # no such notes, or damaged ones: a model plays without
+        except (FileNotFoundError, ValueError, KeyError):  # no such notes, or damaged: a model plays without
             return [Label(role, pitch, velocity) for pitch in range(lowest, highest + 1) for velocity in VELOCITIES]
 
     @property
@@ -70,21 +64,13 @@ class Model:
         return self.about["roles"]
 
     def pitches(self, role: str) -> list[int]:
-        """Return the MIDI pitches of a role that the model was trained on, at any velocity, from low to high."""
+        """Return the MIDI pitches of a role that were trained, at any velocity, from low to high."""
         return sorted({pitch for pitch, _ in self.notes[role]})
 
     def trained(self, label: Label) -> str:
-        """Say what of a note the model was trained on.
+        """Say whether this ``"note"`` was trained, its ``"pitch"`` at another velocity, or ``"never"`` its pitch.
 
-        Returns
-        -------
-        str
-            ``"note"``: this very one; ``"pitch"``: its pitch, at another velocity; ``"never"``: its pitch at none.
-
-        Raises
-        ------
-        ValueError
-            If the model does not play its instrument.
+        ValueError if the model does not play its instrument.
         """
         check_choice("instrument", label.role, self.roles)
         if label[1:] in self.notes[label.role]:
@@ -92,7 +78,7 @@ class Model:
         return "pitch" if label.pitch in self.pitches(label.role) else "never"
 
     def check(self, label: Label, outside: bool = False) -> None:
-        """Raise the ValueError that `generate` raises for a note."""
+        """Raise a ValueError if `generate` would for a note."""
         check_choice("instrument", label.role, self.roles)
         check_choice("velocity", label.velocity, VELOCITIES)
         if not 0 <= label.pitch < PITCHES:
@@ -105,7 +91,7 @@ class Model:
             fault = f"was never trained: the nearest that were are {below[-1]} and {above[0]}"
         else:
             fault = f"is outside the trained {pitches[0]} to {pitches[-1]}"
-        raise ValueError(f"pitch {label.pitch} of {label.role} {fault}; to hear it all the same, ask for outside")
+        raise ValueError(f"pitch {label.pitch} of {label.role} {fault}; to hear it anyway, ask for outside")
 
     @torch.no_grad()
     def generate(self, labels: Sequence[Label], outside: bool = False) -> np.ndarray:
@@ -114,9 +100,9 @@ class Model:
         Parameters
         ----------
         labels : sequence of Label
-            Role, MIDI pitch and MIDI velocity of each note.
+            The notes.
         outside : bool
-            Whether a pitch that the model was never trained on is played too, beyond its range or in a gap of it.
+            Whether to play pitches that were never trained, too.
 
         Returns
         -------
@@ -126,8 +112,8 @@ class Model:
         Raises
         ------
         ValueError
-            If a label names an instrument or velocity the model does not know, or a pitch that it was never trained on
-            (or, with `outside`, none of MIDI).
+            If the model does not know an instrument or velocity, or a pitch was never trained (with `outside`: is not
+            MIDI's).
         """
         for label in labels:
             self.check(label, outside)
@@ -145,26 +131,14 @@ def load_model(path: Path | str) -> Model:
 
 
 def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, suffix: str = "wav") -> list[Path]:
-    """Write notes as 16-bit WAV or FLAC, named as NSynth's: ``keys-060-100.wav``.
+    """Write notes ``(notes, 64000)`` as 16-bit "wav" or "flac" files, named as NSynth's: ``keys-060-100.wav``.
 
-    Parameters
-    ----------
-    folder : Path
-        Where; made if it is not there.
-    labels, waveforms : sequence of Label, ndarray of shape (notes, 64000)
-        The notes; one louder than full scale is turned down to it.
-    suffix : str
-        ``"wav"`` or ``"flac"``.
-
-    Returns
-    -------
-    list of Path
-        The files.
+    The folder is made if need be; a note beyond full scale is scaled down to it. Returns the files.
 
     Raises
     ------
     ValueError
-        If a note is there twice or its waveform is not finite, before any is written.
+        If a note is given twice or its waveform is not finite, before any is written.
     OSError
         If a file cannot be written, as on a full disk; no half file is left.
     """
@@ -172,14 +146,13 @@ def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, su
     files = [folder / f"{label}.{suffix}" for label in labels]
     for place, (label, waveform) in enumerate(zip(labels, waveforms, strict=True)):
         if label in labels[:place]:
-            raise ValueError(f"{label} is there twice, and would be one file")
+            raise ValueError(f"{label} is given twice, and would be one file")
         if not np.isfinite(waveform).all():
             raise ValueError(f"{label} has samples that are not finite: nothing is written")
     for file, waveform in zip(files, waveforms, strict=True):
         content = io.BytesIO()  # libsndfile does not say why a file could not be written
-        soundfile.write(
-            content, waveform / max(1, np.abs(waveform).max()), SAMPLE_RATE, subtype="PCM_16", format=suffix.upper()
-        )
+        waveform = waveform / max(1, np.abs(waveform).max())
+        soundfile.write(content, waveform, SAMPLE_RATE, subtype="PCM_16", format=suffix.upper())
         try:
             with replacing(file) as beside:
                 beside.write_bytes(content.getbuffer())
@@ -189,46 +162,33 @@ def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, su
 
 
 def chord(role: str, pitches: str, velocities: str) -> list[Label]:
-    """Return all notes of some pitches and velocities, each once.
-
-    Parameters
-    ----------
-    role : str
-        The instrument.
-    pitches, velocities : str
-        Lists such as ``"60,64,67"``; ValueError if one is none.
-    """
+    """Return all notes of some pitches and velocities, each a list such as ``"60,64,67"``; ValueError if it is not."""
     numbers = []
     for name, text in (("pitch", pitches), ("velocity", velocities)):
         try:
             numbers.append(dict.fromkeys(int(part) for part in text.split(",")))
         except ValueError as error:
-            raise ValueError(f"{name} {text!r} is no list of numbers, as 60,64,67") from error
+            raise ValueError(f"{name} {text!r} is not a list of numbers such as 60,64,67") from error
     return [Label(role, pitch, velocity) for pitch in numbers[0] for velocity in numbers[1]]
 
 
-def read_labels(file: Path, check: Callable[[Label], None] = lambda label: None) -> list[Label]:
-    """Read a list of notes, a name such as ``keys-060-100`` on each line, each once.
+def read_labels(file: Path, check: Callable[[Label], None] = lambda _: None) -> list[Label]:
+    """Read a list of notes: a name such as ``keys-060-100`` on each line, each once; ``#`` begins a comment.
 
-    Parameters
-    ----------
-    file : Path
-        Text in UTF-8; ``#`` begins a remark.
-    check : callable
-        Raises a ValueError at a note that is not to be had, as `Model.check`.
+    `check` raises a ValueError at a note that is not allowed, as `Model.check`.
 
     Raises
     ------
     FileNotFoundError
-        If it is not there.
+        If there is no such file.
     ValueError
-        If it is no text or holds no note, or a line names none, one that stands above or one that `check` refuses;
-        the message names file and line.
+        If it is not a text in UTF-8 or names no note, or a line names none, a second time or one that `check` refuses;
+        the message gives file and line.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise ValueError(f"{file} is no list of names ({error})") from error
+        raise ValueError(f"{file} is not a list of names ({error})") from error
     found: dict[Label, int] = {}
     for number, line in enumerate(lines, 1):
         name = line.split("#")[0].strip()
@@ -236,15 +196,15 @@ def read_labels(file: Path, check: Callable[[Label], None] = lambda label: None)
             continue
         match = _NAME.fullmatch(name)
         if not match:
-            raise ValueError(f"{file}, line {number}: {name!r} names no note; one is 'keys-060-100'")
+            raise ValueError(f"{file}, line {number}: {name!r} is not a note; one is 'keys-060-100'")
         label = Label(match[1], int(match[2]), int(match[3]))
         if label in found:
-            raise ValueError(f"{file}, line {number}: {label} stands in line {found[label]} already")
+            raise ValueError(f"{file}, line {number}: {label} is in line {found[label]} already")
         try:
             check(label)
         except ValueError as error:
             raise ValueError(f"{file}, line {number}: {error}") from error
         found[label] = number
     if not found:
-        raise ValueError(f"{file} names no note; one is 'keys-060-100', each on a line")
+        raise ValueError(f"{file} names no note; a note is 'keys-060-100', each on a line")
     return list(found)

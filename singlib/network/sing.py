@@ -1,8 +1,8 @@
 """The SING network: convolutional autoencoder, LSTM sequence generator, and the two together.
 
-A. Défossez et al., "SING: Symbol-to-Instrument Neural Generator", NeurIPS 2018. A note of 64,000
-samples, padded by 2,304 at each end, is 265 frames of 1,024 at hop 256; a frame is encoded in D
-numbers. The decoder's 65,024 samples stand 1,792 inside the padded note.
+A. Défossez et al., "SING: Symbol-to-Instrument Neural Generator", NeurIPS 2018. A note of 64,000 samples, padded by
+2,304 at each end, is 265 frames of 1,024 at hop 256; a frame is encoded in D numbers. The decoder's 65,024 samples
+start 1,792 samples into the padded note.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ PAD = 2304  # samples added to each end of a note before it is encoded
 STEPS = (SAMPLES + 2 * PAD - FRAME) // HOP + 1  # 265 codes of a note
 CONTEXT = 9  # codes that the decoder sees at once
 MARGIN = 512  # samples of the decoder's output before and after the note
-WIDE = 1024  # channels; wider layers are laid out another way
+WIDE = 1024  # channels; the layout in memory of wider layers is another
 
 
 def pad(waveforms: Tensor) -> Tensor:
-    """Pad notes ``(batch, 64000)`` with silence to the encoder's input ``(batch, 68608)``."""
+    """Pad notes ``(batch, 64000)`` to the encoder's input ``(batch, 68608)``."""
     return F.pad(waveforms, (PAD, PAD))
 
 
@@ -37,7 +37,7 @@ def trim(output: Tensor) -> Tensor:
 
 
 def activation_layer(name: str, elu_alpha: float = 1.0) -> nn.Module:
-    """Return a layer of torch.nn by name, which overwrites its input; `elu_alpha` is the a of equation (2)."""
+    """Return an in-place layer of torch.nn by name; `elu_alpha` is the a of equation (2)."""
     return nn.ELU(elu_alpha, inplace=True) if name == "ELU" else getattr(nn, name)(inplace=True)
 
 
@@ -46,10 +46,10 @@ def _window() -> Tensor:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Convolve ``(batch, channels, 1, steps)`` with ``(out, channels, 1, width)``, in the fastest order of memory.
+    """Convolve ``(batch, channels, 1, steps)`` with ``(out, channels, 1, width)``, in the fastest layout.
 
-    PyTorch's convolutions are fastest on CPU with a step's channels next to each other, but for the gradient
-    of wide layers: rows of a large power of two fall on the same lines of the cache (tests/bench/NOTES.md).
+    On CPU that is channels last, except for the gradient of wide layers, whose rows of a large power of two fall on the
+    same lines of the cache (tests/bench/NOTES.md).
     """
     layout = torch.channels_last if max(weight.shape[:2]) <= WIDE else torch.contiguous_format
     return F.conv2d(x.contiguous(memory_format=layout), weight.contiguous(memory_format=layout), bias)
@@ -66,8 +66,8 @@ class Convolution(nn.Conv1d):
 class WindowedConv1d(nn.Conv1d):
     """Convolution over frames whose weights are multiplied by a squared Hann window.
 
-    A frame is four blocks of one hop: with a block's samples for channels the strided convolution is one of
-    kernel 4, and the waveform in memory is its input as it lies.
+    A frame is four blocks of one hop. With a block's samples as channels the strided convolution has kernel 4, and its
+    input is the waveform as it is in memory.
     """
 
     def __init__(self, channels: int) -> None:
@@ -82,7 +82,7 @@ class WindowedConv1d(nn.Conv1d):
 
 
 class WindowedConvTranspose1d(nn.ConvTranspose1d):
-    """Overlap-add of frames whose weights are multiplied by a squared Hann window, by blocks of one hop likewise."""
+    """Overlap-add of frames whose weights are multiplied by a squared Hann window, likewise by blocks of one hop."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 1, FRAME, stride=HOP, padding=FRAME - HOP)
@@ -98,14 +98,7 @@ class WindowedConvTranspose1d(nn.ConvTranspose1d):
 class Encoder(nn.Sequential):
     """Waveforms to codes: a strided convolution and three 1x1 convolutions.
 
-    Parameters
-    ----------
-    channels, dimension : int
-        Channels C of the hidden layers and size D of a code.
-    activation : str
-        Name in torch.nn.
-    elu_alpha : float
-        The a of equation (2).
+    C hidden `channels`, codes of `dimension` D, an `activation` by its name in torch.nn, ELU with `elu_alpha`.
     """
 
     def __init__(self, channels: int, dimension: int, activation: str = "ReLU", elu_alpha: float = 1.0) -> None:
@@ -125,10 +118,7 @@ class Encoder(nn.Sequential):
 
 
 class Decoder(nn.Sequential):
-    """Codes to waveforms, the encoder's mirror image; its first layer sees nine codes at once.
-
-    Parameters as `Encoder`.
-    """
+    """Codes to waveforms, the encoder's mirror image, but its first layer sees nine codes at once."""
 
     def __init__(self, channels: int, dimension: int, activation: str = "ReLU", elu_alpha: float = 1.0) -> None:
         super().__init__(
@@ -147,7 +137,7 @@ class Decoder(nn.Sequential):
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder, trained together in the first stage. Parameters as `Encoder`."""
+    """Encoder and decoder, trained together in the first stage."""
 
     def __init__(self, channels: int, dimension: int, activation: str = "ReLU", elu_alpha: float = 1.0) -> None:
         super().__init__()
@@ -170,8 +160,6 @@ class SequenceGenerator(nn.Module):
         Size D of a code.
     hidden, layers : int
         Units and layers of the LSTM.
-    velocities : int
-        Velocity levels.
     """
 
     def __init__(

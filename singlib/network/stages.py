@@ -1,11 +1,12 @@
 """One training step of each stage: autoencoder, LSTM on its codes, fine-tuning end to end.
 
-The spectral loss trains the autoencoder and the fine-tuning; the LSTM trains on the squared error of
-codes. Every step also evaluates all three spectra of what it made, as trained.
+The spectral loss trains the autoencoder and the fine-tuning; the LSTM trains on the squared error of codes. Every step
+also evaluates all three spectra of its output, as trained.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -19,22 +20,12 @@ from ..spectra import MFC, SPECTRA, STFT, SpectralLoss
 from . import sing
 
 STAGES = ("autoencoder", "lstm", "fine-tuning")
-CHUNK = 32  # time steps of the LSTM between two updates; its state is carried over without gradient
-LEVELS = 128e6  # bytes of targets' levels that are kept
+CHUNK = 32  # time steps of the LSTM between two updates; its state is carried over, without gradient
+LEVELS = 128e6  # bytes of targets' levels to keep
 
 
 class Trainer:
-    """The models, notes and losses of one cell, and one training step of each stage.
-
-    Parameters
-    ----------
-    cell, profile : Cell, Profile
-        What to train, and how large.
-    notes : Notes
-        What to train on.
-    device : torch.device
-        Where.
-    """
+    """The models, notes and losses of one cell, and one training step of each stage."""
 
     def __init__(self, cell: Cell, profile: Profile, notes: nsynth.Notes, device: torch.device) -> None:
         torch.manual_seed(cell.seed)  # the same seed starts every cell of a size from the same weights
@@ -53,9 +44,9 @@ class Trainer:
 
     @torch.no_grad()
     def _levels(self) -> dict[str, Tensor]:
-        """Compute what a target's levels are once for all epochs, the dearest for their size first, in so much memory.
+        """Compute targets' levels once for all epochs, the costliest for their size first, up to `LEVELS` bytes.
 
-        Of 440 notes those of the CQT have 38 MB, of the MFC 9, of the STFT 227.
+        Those of 440 notes have 38 MB (CQT), 9 MB (MFC) and 227 MB (STFT).
         """
         levels, left = {}, LEVELS
         parts = self.waveforms.split(self.profile.batch)
@@ -65,7 +56,7 @@ class Trainer:
             size = len(self.waveforms) * first[0].nbytes
             if size <= left:
                 left -= size
-                # A frame's bins lie together, as in what they are compared with.
+                # A frame's bins lie together, as in the spectra that they are compared with.
                 kept = first.new_empty(len(self.waveforms), *first.mT.shape[1:])
                 for rows, part in zip(kept.split(self.profile.batch), parts, strict=True):
                     rows.copy_(loss.level(sing.target(part)).mT)
@@ -80,7 +71,7 @@ class Trainer:
         return self.losses[name].level(sing.target(self.waveforms[index]))
 
     def modules(self) -> nn.ModuleDict:
-        """Everything that is trained, under the names of a checkpoint."""
+        """Return all that is trained, under the names of a checkpoint."""
         return nn.ModuleDict({"encoder": self.autoencoder.encoder, "sing": self.sing})
 
     def parameters(self, stage: str) -> list[nn.Parameter]:
@@ -99,10 +90,7 @@ class Trainer:
         return torch.optim.Adam(self.parameters(stage), self.profile.learning_rate, fused=True)
 
     def step(self, stage: str, index: Tensor, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
-        """Take one step on some notes; return the losses of each note, ``(batch,)`` by spectrum.
-
-        Without an optimiser the losses are only evaluated.
-        """
+        """Take one step on some notes (without an optimiser, only evaluate); return losses ``(batch,)`` by spectrum."""
         if stage == "lstm":
             output = self.follow_codes(index, optimiser)
             error = (output - self.codes[index]).square().mean(dim=(1, 2))
@@ -117,7 +105,7 @@ class Trainer:
     def update(
         self, stage: str, index: Tensor, optimiser: torch.optim.Optimizer | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Train the autoencoder or the whole on some notes; return training loss ``(batch,)``, estimate, STFT power."""
+        """Train the autoencoder or the whole; return training loss ``(batch,)``, estimate, and its STFT."""
         with torch.set_grad_enabled(optimiser is not None):
             if stage == "autoencoder":
                 estimate = self.autoencoder(sing.pad(self.waveforms[index]))
@@ -132,7 +120,7 @@ class Trainer:
         return train.detach(), estimate.detach(), power.detach()
 
     def follow_codes(self, index: Tensor, optimiser: torch.optim.Optimizer | None) -> Tensor:
-        """Train the LSTM on some notes' codes, an update every `CHUNK` time steps; return its codes as trained."""
+        """Train the LSTM on codes, an update every `CHUNK` time steps; return its codes as trained."""
         labels = [label[index] for label in self.labels]
         state, outputs = None, []
         for start in range(0, sing.STEPS, CHUNK):
@@ -163,38 +151,32 @@ class Trainer:
 
     @torch.no_grad()
     def activations(self) -> dict[str, float]:
-        """Return mean and standard deviation of what the activation layers give out, on the first batch of notes.
+        """Return mean and standard deviation of activations on the first batch, averaged over the six layers.
 
-        Means over the six layers of encoder and decoder. ELU is said to keep activations near zero mean
-        (D.-A. Clevert et al., 2015), and so to train faster.
+        ELU is said to train faster because it keeps their mean near zero (D.-A. Clevert et al., 2015).
         """
         layers = [layer for part in (self.autoencoder.encoder, self.autoencoder.decoder) for layer in list(part)[1:6:2]]
-        seen: list[Tensor] = []
-        hooks = [layer.register_forward_hook(lambda _layer, _in, out: seen.append(out)) for layer in layers]
+        outputs: list[Tensor] = []
+        hooks = [layer.register_forward_hook(lambda _layer, _in, out: outputs.append(out)) for layer in layers]
         self.autoencoder(sing.pad(self.waveforms[: self.profile.batch]))
         for hook in hooks:
             hook.remove()
         return {
-            "activation_mean": float(np.mean([out.mean().item() for out in seen])),
-            "activation_std": float(np.mean([out.std().item() for out in seen])),
+            "activation_mean": float(np.mean([out.mean().item() for out in outputs])),
+            "activation_std": float(np.mean([out.std().item() for out in outputs])),
         }
 
     def batches(self, stage: str, epoch: int) -> Iterator[Tensor]:
-        """Yield the notes of an epoch's batches; the order follows from seed, stage and epoch alone."""
-        count = len(self.waveforms)
-        if epoch == 0:
-            order = np.arange(count)
-        else:
-            order = np.random.default_rng((self.cell.seed, STAGES.index(stage), epoch)).permutation(count)
+        """Yield the indices of an epoch's batches, in an order that depends on seed, stage and epoch alone."""
+        order = np.arange(len(self.waveforms))
+        if epoch:
+            order = np.random.default_rng((self.cell.seed, STAGES.index(stage), epoch)).permutation(len(order))
         yield from torch.from_numpy(order).to(self.device).split(self.profile.batch)
 
     def run_epoch(self, stage: str, epoch: int, optimiser: torch.optim.Optimizer) -> tuple[dict[str, float], int]:
-        """Train one epoch (evaluate, if it is 0); return the mean loss by spectrum, and the updates made.
+        """Train one epoch (evaluate, if it is 0); return the mean loss by spectrum, and the number of updates.
 
-        Raises
-        ------
-        FloatingPointError
-            If a loss is not finite.
+        FloatingPointError if a loss is not finite.
         """
         sums: dict[str, Tensor] = {}
         updates = 0
@@ -202,7 +184,7 @@ class Trainer:
             values = self.step(stage, index, optimiser if epoch else None)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0) + value.double().sum()
-            updates += bool(epoch) * (-(-sing.STEPS // CHUNK) if stage == "lstm" else 1)
+            updates += bool(epoch) * (math.ceil(sing.STEPS / CHUNK) if stage == "lstm" else 1)
         means = {name: float(total) / len(self.waveforms) for name, total in sums.items()}
         bad = [name for name, value in means.items() if not np.isfinite(value)]
         if bad:

@@ -1,4 +1,4 @@
-"""A model's file: the weights of the network, and what it says of itself, checked before either is believed."""
+"""A model's file: the weights of the network and its description, checked before either is used."""
 
 from __future__ import annotations
 
@@ -23,21 +23,10 @@ def build(shape: dict) -> SING:
 
 
 def read(path: Path | str) -> tuple[SING, dict]:
-    """Read a ``sing.safetensors``, of any floating dtype.
+    """Read the network, in float32, and its description (see `singlib.network.generation.Model`).
 
-    Returns
-    -------
-    sing : SING
-        The network, in float32.
-    about : dict
-        Its description; see `singlib.network.generation.Model`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is none of ours, its tensors are not those of the network it describes, or a weight is not finite.
+    The file is a ``sing.safetensors`` of any floating dtype. FileNotFoundError if there is none; ValueError if it is no
+    model of singlib, its tensors are not those of the network it describes, or a weight is not finite.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -51,7 +40,7 @@ def read(path: Path | str) -> tuple[SING, dict]:
         raise
     except (SafetensorError, OSError, ValueError, RecursionError) as error:  # OSError: of a folder, "No such device"
         raise ValueError(f"{path} holds no model of singlib ({error})") from error
-    tensors = {name: tensor.float() for name, tensor in tensors.items()}  # some keep 16 bits
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}  # some files keep 16 bits
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{path} has weights that are not finite in {name}: it cannot be played")
@@ -61,7 +50,7 @@ def read(path: Path | str) -> tuple[SING, dict]:
 
 
 def _check_description(about: object) -> None:
-    """Raise a ValueError unless a description is one that a network can be built and played from."""
+    """Raise a ValueError unless a network can be built and played by a description."""
 
     def holds(right: bool, key: str) -> None:
         if not right:
@@ -99,7 +88,7 @@ def _notes(notes: object) -> bool:
 
 
 def _check_tensors(shape: dict, tensors: dict[str, torch.Tensor]) -> None:
-    """Raise a ValueError unless tensors are those of the network of a shape, before memory is taken for it."""
+    """Raise a ValueError unless tensors are those of the network of a shape, before memory is allocated for it."""
     if shape["layers"] > len(tensors):
         raise ValueError(f"it has {len(tensors)} tensors, too few for {shape['layers']} layers")
     with torch.device("meta"):

@@ -10,32 +10,16 @@ import soundfile
 
 SAMPLE_RATE = 16_000  # Hz
 SAMPLES = 64_000  # of a note: 4 s
-SILENT: frozenset[str] = frozenset()  # names of notes that NSynth itself has as silence: none is known
+SILENT: frozenset[str] = frozenset()  # names of notes that are silent in NSynth itself: none is known
 
 
 def read_waveform(file: Path) -> np.ndarray:
-    """Read one note.
-
-    Parameters
-    ----------
-    file : Path
-        WAV or FLAC.
-
-    Returns
-    -------
-    ndarray, shape (64000,), float32
-        The waveform in [-1, 1], at 16 kHz.
-
-    Raises
-    ------
-    ValueError
-        As `decode`.
-    """
+    """Read one WAV or FLAC: ``(64000,)``, float32 in [-1, 1], at 16 kHz; ValueError as `decode`."""
     return decode(file, str(file))
 
 
 class _Memory(io.BytesIO):
-    """Bytes as a file: a damaged header sends libsndfile before its beginning, which ends nowhere."""
+    """Bytes as a file in which libsndfile, misled by a damaged header, may seek before the beginning."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move, or stay where there is no such place."""
@@ -46,25 +30,17 @@ class _Memory(io.BytesIO):
 
 
 def decode(file: Path | bytes, name: str) -> np.ndarray:
-    """Decode one note, as `read_waveform`; `name` is what errors call it, and ends in its file name.
-
-    Parameters
-    ----------
-    file : Path or bytes
-        The file, or its content.
-    name : str
-        As above.
+    """Decode one note from a file or its content, as `read_waveform`; errors call it `name`, with its file name last.
 
     Raises
     ------
     ValueError
-        If it cannot be decoded, is not 4 s of 16 kHz 16-bit mono sound, or is silent and not known to
-        be (`SILENT`); the message names the file and the fault.
+        If it cannot be decoded, is not 4 s of 16 kHz 16-bit mono sound, or is silent (unless in `SILENT`).
     """
     try:
         with soundfile.SoundFile(_Memory(file) if isinstance(file, bytes) else file) as sound:
             samples = sound.frames
-            # A damaged header may say any length: no more is read than tells that it is wrong.
+            # A damaged header may claim any length: one sample too many is enough to tell.
             waveform = sound.read(SAMPLES + 1, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be decoded: {error}") from error
@@ -80,5 +56,5 @@ def decode(file: Path | bytes, name: str) -> np.ndarray:
     if not np.isfinite(waveform).all():
         raise ValueError(f"{name} has samples that are not finite")
     if not waveform.any() and Path(name).stem not in SILENT:
-        raise ValueError(f"{name} is silent; if NSynth has it so, add it to singlib.sound.SILENT")
+        raise ValueError(f"{name} is silent; if NSynth has it so, add it to singlib.nsynth.audio.SILENT")
     return waveform[:, 0]

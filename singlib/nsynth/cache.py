@@ -1,7 +1,7 @@
 """The decoded notes of a data folder in one memory-mapped file, built once and shared by all processes.
 
-``data/.cache/<data>.npy`` holds the waveforms, ``<data>.json`` which files they came from. A file that
-was changed since (size or time) makes the cache stale, and it is built again.
+``data/.cache/<data>.npy`` holds the waveforms, ``<data>.json`` the files they came from; a file of another size or time
+makes the cache stale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the digests that a data folder was left with, by path within it; empty if it has none."""
+    """Return the digests of a data folder by path within it; empty if it has no `SUMS`."""
     file = folder / SUMS
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else ()
     return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
@@ -35,19 +35,19 @@ def decoded(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
     folder : Path
         The data folder.
     files : list of Path
-        Its notes, always the same ones in the same order.
+        Its notes, always the same in the same order.
 
     Returns
     -------
     waveforms : ndarray, shape (files, 64000), float32
-        Memory-mapped: what is not touched takes no memory. Writing to it changes no file.
+        Memory-mapped: untouched parts take no memory, and writing to it changes no file.
     digests : list of str
         SHA-256 of each file.
 
     Raises
     ------
     ValueError
-        If a file is not what NSynth's are, or not what it was when the data were fetched.
+        If a file is not in NSynth's format, or changed since it was fetched.
     """
     store = folder.parent / ".cache" / f"{folder.name}.npy"
     stamps = [[file.name, stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()]]
@@ -59,7 +59,7 @@ def decoded(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
 
 
 def digests(folder: Path, files: list[Path]) -> list[str]:
-    """Return the SHA-256 of each file of `decoded`, also where nothing may be written and nothing was decoded."""
+    """Return the SHA-256 of each file, from `decoded` or, where that may not write, from the files."""
     try:
         return decoded(folder, files)[1]
     except OSError as error:
@@ -74,13 +74,13 @@ def _sha256(file: Path, changed: int) -> str:
 
 
 def _valid(store: Path, stamps: list[list]) -> list[str] | None:
-    """Return the digests if the cache was built from just these files, and is whole."""
+    """Return the digests if the cache is whole and of just these files."""
     try:
         about = read_json(store.with_suffix(".json"))
         whole = np.load(store, mmap_mode="r").shape == (len(stamps), SAMPLES)
     except PermissionError:
         raise
-    except Exception:  # damaged, in one of the many ways that NumPy tells it: it is built again
+    except Exception:  # damaged, which NumPy reports in many ways
         return None
     digests = about.get("digests")
     return digests if whole and about.get("files") == stamps and len(digests or ()) == len(stamps) else None
@@ -92,7 +92,7 @@ def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> 
     sums = read_sums(folder)
     digests = []
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False}
-    # Plain writes: they say when the disk is full, where memory that is mapped to a file ends the process.
+    # Plain writes raise when the disk is full, where writing to mapped memory kills the process.
     with replacing(store) as beside, beside.open("wb") as waveforms:
         np.lib.format.write_array_header_1_0(waveforms, header | {"shape": (len(files), SAMPLES)})
         for file in tqdm(files, desc="decoding notes", leave=False, disable=None):

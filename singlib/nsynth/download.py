@@ -1,7 +1,7 @@
 """NSynth's archives, of which only the notes of the eight roles are kept.
 
-The archive streams through the decompressor; nothing but the wanted notes touches the disk. A data
-folder is whole when its ``SHA256SUMS`` is there, which is written last.
+The archive streams through the decompressor; nothing but the wanted notes touches the disk. A data folder is whole when
+its ``SHA256SUMS`` is there, which is written last.
 """
 
 from __future__ import annotations
@@ -32,22 +32,16 @@ from .cache import SUMS, read_sums
 ADDRESS = "http://download.magenta.tensorflow.org/datasets/nsynth/nsynth-{split}.jsonwav.tar.gz"
 SPLITS = ("train", "valid", "test")
 LARGEST = 1 << 20  # bytes of a note's file; 4 s of 16 bit are 128,044
-REST = 32 << 20  # bytes that are worth reading for the archive's checksum, which comes last
+REST = 32 << 20  # bytes: read on to the archive's checksum if no more are left
 
 _NOTE = re.compile(r"(?:[^/]+/)?audio/((?P<instrument>[^/]+)-(?P<pitch>\d{3})-(?P<velocity>\d{3}))\.wav")
 _METADATA = re.compile(r"(?:[^/]+/)?examples\.json")
-# What a damaged archive makes of gzip, tar and JSON.
+# What gzip, tar and JSON raise at a damaged archive.
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, ijson.JSONError, UnicodeDecodeError)
 
 
 def plan(split: str, source: str | None = None) -> str:
-    """Say what `download` would read, and where its notes would go.
-
-    Raises
-    ------
-    ValueError
-        If there is no such split, or a source is neither a path nor an address.
-    """
+    """Say what `download` would read, and where its notes would go; ValueError for an unknown split or source."""
     check_choice("split", split, SPLITS)
     local(source or ADDRESS)
     folder = project_folder() / "data" / f"nsynth-{split}"
@@ -67,7 +61,7 @@ def download(split: str, source: str | None = None, say: Callable[[str], None] =
     source : str, optional
         Path or URL of the archive; by default NSynth's public address.
     say : callable
-        Takes a line for the user.
+        Takes lines for the user.
 
     Returns
     -------
@@ -79,25 +73,23 @@ def download(split: str, source: str | None = None, say: Callable[[str], None] =
     FileNotFoundError, ConnectionError
         If there is no archive, or its server cannot be reached. Notes that have arrived are kept.
     ValueError
-        If the archive or a note in it is damaged, is not what NSynth's are, or would leave the folder.
-        What came out of a damaged archive is deleted.
+        If the archive or a note in it is damaged, not NSynth's, or would leave the folder; what came out of it is
+        deleted.
     """
     check_choice("split", split, SPLITS)
     folder = project_folder() / "data" / f"nsynth-{split}"
-    with locked(
-        project_folder() / "data" / ".cache" / f"{folder.name}.download",
-        f"{folder}: another process fetches it, waiting",
-    ):
+    lock = project_folder() / "data" / ".cache" / f"{folder.name}.download"
+    with locked(lock, f"{folder}: another process fetches it, waiting"):
         if not _whole(folder, say):
             _Fetch(folder, say).run(source or ADDRESS.format(split=split))
     return folder
 
 
 def _whole(folder: Path, say: Callable[[str], None]) -> bool:
-    """Say whether there is nothing to fetch; what is damaged is deleted, to be fetched again."""
+    """Say whether there is nothing to fetch; delete what is damaged."""
     sums = read_sums(folder)
     if not sums and (folder / "examples.json").is_file():
-        say(f"{folder} holds notes that did not come from here; they are used as they are, delete them to fetch others")
+        say(f"{folder} holds notes from elsewhere; they are used as they are, delete them to fetch others")
         return True
     bad = [name for name, digest in sums.items() if _digest(folder / name) != digest]
     if sums and not bad:
@@ -115,19 +107,19 @@ def _digest(file: Path) -> str:
 
 
 class _Fetch:
-    """One pass over an archive, and what came of it so far."""
+    """One pass over an archive, and what it gave so far."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self.say, self.data = folder, say, folder.name
         self.role_of = {instrument: role for role, instrument in nsynth.ROLES[self.data].items()}
-        self.expected = nsynth.paper_notes(self.data)  # None where only the metadata know
+        self.expected = nsynth.paper_notes(self.data)  # None: only the metadata tell
         self.metadata: dict[str, dict] | None = None
-        self.sums: dict[str, str] = {}  # of the notes that came by in this pass
+        self.sums: dict[str, str] = {}  # of the notes seen in this pass
         self.written: list[Path] = []
         self.faults: list[str] = []
 
     def run(self, source: str) -> None:
-        """Read the archive, as far as needed, and finish the folder."""
+        """Read the archive as far as needed, and complete the folder."""
         remove_debris(self.folder)
         earlier = len(list(self.folder.glob("audio/*.wav")))
         if earlier:
@@ -151,16 +143,15 @@ class _Fetch:
 
     @contextmanager
     def _archive(self, source: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]]:
-        """Give the members of the archive, one at a time; then see to its checksum, if that is near."""
+        """Yield the members of the archive, one at a time; then verify its checksum, if that is near."""
         bar = tqdm(desc=self.data, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
 
         def members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
             for member in archive:
                 archive.members = []  # tarfile would remember all of them
                 bar.total = stream.total
-                bar.set_postfix_str(
-                    f"{len(self.sums)} of {len(self.expected or self.metadata or ()) or '?'} notes", refresh=False
-                )
+                count = len(self.expected or self.metadata or ()) or "?"
+                bar.set_postfix_str(f"{len(self.sums)} of {count} notes", refresh=False)
                 bar.update(stream.position - bar.n)
                 yield member, archive.extractfile(member) if member.isreg() else None
 
@@ -174,13 +165,13 @@ class _Fetch:
                 self.say(f"all notes have arrived, {stream.total - stream.position:,} bytes were not read")
 
     def _take(self, member: tarfile.TarInfo, content: io.BufferedIOBase | None) -> bool:
-        """Keep a member if it is wanted, and say whether it is; refuse an archive that is not NSynth's."""
+        """Keep a member if it is wanted, and say whether it is; ValueError if it cannot be NSynth's."""
         name = member.name.removeprefix("./")
         if name.startswith("/") or ".." in name.split("/") or not (member.isreg() or member.isdir()):
             kind = "outside the folder" if member.isreg() or member.isdir() else "a link or device"
             raise ValueError(f"the archive holds {member.name}, {kind}: it is not one of NSynth's")
         if content and _METADATA.fullmatch(name):
-            # One note at a time: the metadata of the whole train split would take a gigabyte.
+            # One note at a time: those of the train split would take a gigabyte.
             notes = ijson.kvitems(content, "", use_float=True)
             self.metadata = {note: about for note, about in notes if self._wanted(f"audio/{note}.wav")}
         elif content and self._wanted(name):
@@ -216,13 +207,13 @@ class _Fetch:
         self.sums[f"audio/{note}.wav"] = digest
 
     def _arrived(self) -> bool:
-        """Say whether everything wanted came by."""
+        """Say whether everything wanted was seen."""
         if self.metadata is None or self.faults:
             return False
         return {f"audio/{note}.wav" for note in self.expected or self.metadata} <= self.sums.keys()
 
     def _reconcile(self, source: str) -> None:
-        """Raise a ValueError unless metadata and notes are of the same notes, and every note is sound."""
+        """Raise a ValueError unless metadata and sounds are of the same notes, and none is bad."""
         if self.faults:
             raise ValueError(f"{source}: {len(self.faults)} notes are bad: {'; '.join(self.faults[:5])}")
         if self.metadata is None:
@@ -239,33 +230,27 @@ class _Fetch:
             )
         for note, about in self.metadata.items():
             try:
-                said = metadata.said(about)
+                entry = metadata.parse(about)
             except ValueError as error:
                 raise ValueError(f"{source}: examples.json is damaged: {note} {error}") from error
-            if note != str(said):
+            if note != str(entry):
                 raise ValueError(f"{source}: examples.json says of {note} what its name does not: {about}")
 
 
 CHUNK = 1 << 20  # bytes read at a time from a file
 TIMEOUT = 60.0  # seconds without a byte after which a server has stalled
-ATTEMPTS = 6  # in a row without a byte
+ATTEMPTS = 6  # in a row that bring no byte
 PAUSE = 1.0  # seconds before the second attempt; doubled with each more
 
 
 def local(source: str) -> Path | None:
-    """Return the file that a source is, or None if it is to be had over HTTP; ValueError if it is neither.
-
-    Parameters
-    ----------
-    source : str
-        Path, or URL of ``file``, ``http`` or ``https``.
-    """
+    """Return the file of a source, None for ``http`` and ``https``; ValueError if it is not a path nor such a URL."""
     if "://" not in source:
         return Path(source)
     try:
         url = httpx.URL(source)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{source} is no URL ({error})") from error
+        raise ValueError(f"{source} is not a URL ({error})") from error
     if url.scheme == "file" and url.host in ("", "localhost"):
         return Path(unquote(urlsplit(source).path))
     if url.scheme not in ("http", "https") or not url.host:
@@ -334,8 +319,8 @@ class Stream:
                 time.sleep(PAUSE * 2 ** (failures - 1))
 
     def _connection(self, start: int) -> Iterator[tuple[bytes, str]]:
-        """Yield the bytes from `start` on, with what identifies the version of the file."""
-        # Not compressed on the way: these are the bytes of a gzip file already.
+        """Yield the bytes from `start` on, each chunk with the version of the file."""
+        # Identity: these bytes are gzipped already.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         with httpx.stream("GET", self.source, headers=headers, timeout=TIMEOUT, follow_redirects=True) as answer:
             if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:

@@ -1,8 +1,7 @@
-"""NSynth's own format: read it, check it, select from it.
+"""The notes of a data folder: which there are, and reading them.
 
-A folder holds ``examples.json`` (a dictionary of notes) and ``audio/<note>.wav`` or ``.flac``: 4 s,
-16 kHz, mono, 16 bit. J. Engel et al., "Neural Audio Synthesis of Musical Notes with WaveNet
-Autoencoders", 2017.
+A folder is in NSynth's format: ``examples.json`` (a dictionary of notes) and ``audio/<note>.wav`` or ``.flac``: 4 s,
+16 kHz, mono, 16 bit. J. Engel et al., "Neural Audio Synthesis of Musical Notes with WaveNet Autoencoders", 2017.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ PITCHES = 128  # MIDI pitches
 
 
 class Instrument(NamedTuple):
-    """A row of the paper's Table 2; lowest and highest are MIDI pitches of NSynth's metadata."""
+    """A row of the paper's Table 2, with the MIDI pitches of NSynth's metadata."""
 
     name: str
     lowest: int
@@ -74,7 +73,7 @@ ROLES = {
         "brass5": "fluidr3_brass_section",
     },
 }
-# What the notes of each folder are, for reports and cards.
+# What the notes of each folder are, for cards.
 _NSYNTH = "(J. Engel et al., 2017, CC BY 4.0)"
 SOURCES = {
     "nsynth-train": f"NSynth's train split {_NSYNTH}: the paper's instruments",
@@ -82,7 +81,7 @@ SOURCES = {
     "nsynth-test": f"NSynth's test split {_NSYNTH}: stand-ins for the paper's instruments",
     "mini": "220 notes rendered from a soundfont (data/mini, MIT licence)",
 }
-# From here up, these instruments are noise in NSynth.
+# The MIDI pitch from which an instrument is noise in NSynth.
 NOISE_FROM = {"brass_acoustic_046": 84}
 
 
@@ -113,7 +112,7 @@ class Notes:
         return len(self.pitch)
 
     def labels(self) -> list[Label]:
-        """Return what each note is: role, MIDI pitch, MIDI velocity."""
+        """Return the label of each note."""
         columns = zip(self.instrument, self.pitch, self.velocity, strict=True)
         return [Label(self.roles[i], int(p), VELOCITIES[v]) for i, p, v in columns]
 
@@ -130,14 +129,14 @@ class Label(NamedTuple):
 
 
 def used(data: str, role: str, pitch: int) -> bool:
-    """Say whether a pitch of a role is one to train on: within the paper's range on its own notes, and no noise."""
+    """Say whether a pitch of a role is trained on: within Table 2's range for the paper's notes, and not noise."""
     if data == "nsynth-train":
         return TABLE2[role].lowest <= pitch <= TABLE2[role].highest
     return pitch < NOISE_FROM.get(ROLES[data][role], PITCHES)
 
 
 def paper_notes(data: str) -> dict[str, Label] | None:
-    """Return the names and labels of Table 2's 2,435 notes, which NSynth's train split holds; None for other data."""
+    """Return the label of each of Table 2's 2,435 notes by name, if `data` is the train split, which holds them."""
     if data != "nsynth-train":
         return None
     return {
@@ -149,25 +148,15 @@ def paper_notes(data: str) -> dict[str, Label] | None:
 
 
 def index(data: str) -> dict[Label, Path]:
-    """Map every note of the eight roles under ``data/<data>`` to its file.
-
-    Parameters
-    ----------
-    data : str
-        A key of `ROLES`.
-
-    Returns
-    -------
-    dict
-        Label -> path, in the order of role, pitch and velocity.
+    """Map every note of the eight roles under ``data/<data>`` to its file, in the order of role, pitch and velocity.
 
     Raises
     ------
     FileNotFoundError
         If the folder, its ``examples.json`` or the file of a note is missing.
     ValueError
-        If `data` is unknown, ``examples.json`` is damaged or says of a note what its name does not, two notes are
-        one, or a note has a pitch or velocity that NSynth has not.
+        If `data` is not a key of `ROLES`, or ``examples.json`` is damaged, contradicts the name of a note or gives it a
+        pitch or velocity that NSynth has not.
     """
     check_choice("data", data, ROLES)
     folder = project_folder() / "data" / data
@@ -177,22 +166,22 @@ def index(data: str) -> dict[Label, Path]:
 
 @lru_cache
 def _index(folder: Path, changed: tuple[int, ...]) -> dict[Label, Path]:
-    """Read the index of a folder once, until its list or its files change."""
+    """Read the index of a folder; kept until its list or its files change."""
     data, examples = folder.name, folder / "examples.json"
     role_of = {instrument: role for role, instrument in ROLES[data].items()}
     found = {}
-    for name, said in _examples(examples).items():
-        instrument, pitch, velocity = said
+    for name, entry in _examples(examples).items():
+        instrument, pitch, velocity = entry
         if instrument not in role_of and name.rsplit("-", 2)[0] not in role_of:
             continue
         if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
             raise ValueError(
-                f"{examples}: {metadata.shown(name)} has pitch {pitch} and velocity {velocity}; "
+                f"{examples}: {metadata.printable(name)} has pitch {pitch} and velocity {velocity}; "
                 f"pitches are 0 to 127, velocities {VELOCITIES}"
             )
-        if name != str(said):
+        if name != str(entry):
             raise ValueError(
-                f"{examples}: {metadata.shown(name)} is said to be {metadata.shown(str(said))}; "
+                f"{examples}: {metadata.printable(name)} is said to be {metadata.printable(str(entry))}; "
                 "fetch or copy it again, one of the two is wrong"
             )
         if not used(data, role_of[instrument], pitch):
@@ -206,18 +195,15 @@ def _index(folder: Path, changed: tuple[int, ...]) -> dict[Label, Path]:
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
 
 
-def _examples(file: Path) -> dict[str, metadata.Said]:
+def _examples(file: Path) -> dict[str, metadata.Entry]:
     """Read an ``examples.json``, or say where to get one."""
     if not project_folder().is_dir():
         raise FileNotFoundError(f"SINGLIB_ROOT is {project_folder()}, where there is no folder")
     if not file.is_file():
         data = file.parent.name
         fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
-        other = (
-            f", or set SINGLIB_ROOT, now {project_folder()}, to where they are"
-            if os.environ.get("SINGLIB_ROOT")
-            else ""
-        )
+        elsewhere = f", or set SINGLIB_ROOT, now {project_folder()}, to where they are"
+        other = elsewhere if os.environ.get("SINGLIB_ROOT") else ""
         raise FileNotFoundError(f"{file} is missing: fetch the notes with `{fetch}`{other}")
     return metadata.read(file)
 
@@ -243,10 +229,6 @@ def digest(data: str, roles: tuple[str, ...]) -> str:
     return _digest(select(data, roles), dict(zip(index(data), every, strict=True)))
 
 
-def _decoded(data: str) -> tuple[np.ndarray, list[str]]:
-    return cache.decoded(project_folder() / "data" / data, list(index(data).values()))
-
-
 def _digest(chosen: dict[Label, Path], digests: dict[Label, str]) -> str:
     total = hashlib.sha256()
     for label in chosen:
@@ -255,30 +237,25 @@ def _digest(chosen: dict[Label, Path], digests: dict[Label, str]) -> str:
 
 
 def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
-    """Read all notes of some roles.
+    """Read all notes of some roles, in the order of role, pitch and velocity.
 
     Parameters
     ----------
     data : str
-        Folder under ``data/``, a key of `ROLES`.
+        A key of `ROLES`.
     roles : tuple of str
-        Instruments by role, for example ``("keys",)``.
-
-    Returns
-    -------
-    notes : Notes
-        In the order of role, pitch and velocity.
+        For example ``("keys",)``.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the data are missing or a file is not what NSynth's are; the message names it.
+        If the data are missing or a file is not in NSynth's format; the message names it.
     """
     chosen = select(data, roles)
-    waveforms, digests = _decoded(data)
+    waveforms, digests = cache.decoded(project_folder() / "data" / data, list(index(data).values()))
     rows = np.array([row for row, label in enumerate(index(data)) if label in chosen])
     if len(rows) == rows[-1] - rows[0] + 1:
-        rows = slice(rows[0], rows[-1] + 1)  # a view; every set of Table 1 is one
+        rows = slice(rows[0], rows[-1] + 1)  # a view, as for every set of Table 1
     return Notes(
         waveforms=waveforms[rows],
         instrument=np.array([roles.index(label.role) for label in chosen]),

@@ -7,23 +7,16 @@ import csv
 from ..files import project_folder
 from .notes import TABLE2, VELOCITIES, Label, at_hand, index
 
-# The notes that Figures 16-22 show: role -> (MIDI pitch, velocity). The text's "f sharp 4" of the
-# keys is MIDI 66, or 102 in German octave numbers; its d' of brass 1 is MIDI 62.
+# What Figures 16-22 show: role -> (MIDI pitch, velocity). The keys' "f sharp 4" is taken for MIDI 66 (in German octave
+# numbers it would be 102); the d' of brass 1 is MIDI 62.
 FIGURE_NOTES = {"keys": (66, 100), "brass1": (62, 100)}
 
 
 def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
-    """List the notes of some roles in a data folder, in the order of role, pitch and velocity.
+    """List the notes of some roles, in the order of role, pitch and velocity.
 
-    Where the folder is not there, but records that were made from it are (`singlib.runs.recorded`), the notes that they
-    were made from.
-
-    Raises
-    ------
-    FileNotFoundError
-        If neither is there.
-    ValueError
-        If none of the roles has a note.
+    Where the data folder is not there, those that records which come with the project were made from. FileNotFoundError
+    if there are none of these either, ValueError if no role has a note.
     """
     listed = next(iter(sorted((project_folder() / "data").glob(f"*/{data}.csv"))), None)
     if at_hand(data) or listed is None:
@@ -38,26 +31,21 @@ def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
 
 
 def counts(data: str) -> dict[str, int]:
-    """Return how many notes a data folder has of each role, 0 where it has none; FileNotFoundError as `labels`."""
+    """Return how many notes a data folder has of each role; FileNotFoundError as `labels`."""
     found = [label.role for label in labels(data)]
     return {role: found.count(role) for role in TABLE2}
 
 
 def nearest(data: str, role: str, pitch: int, velocity: int) -> Label:
-    """Return the note of a role that is nearest in pitch, then in velocity."""
+    """Return the note of a role nearest in pitch, then in velocity."""
     return min(labels(data, (role,)), key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity)))
 
 
 def notes_to_generate(data: str, role: str) -> list[Label]:
-    """Choose the notes that a model generates of one instrument.
+    """Choose the notes that a model generates of one instrument, in the order of pitch and velocity.
 
-    Table 2's generated counts follow no rule that could be found; we take the same share of the
-    notes at hand, evenly over pitch and velocity, always with the note that Figures 16-22 show.
-
-    Returns
-    -------
-    list of Label
-        In the order of pitch and velocity.
+    No rule was found for Table 2's generated counts; we take the same share of the notes at hand, evenly over pitch and
+    velocity, always with the note that Figures 16-22 show.
     """
     left = labels(data, (role,))
     wanted = max(1, round(len(left) * TABLE2[role].generated / TABLE2[role].notes))

@@ -1,1 +1,1 @@
-"""Runs: training a cell, its folder, the records of a profile, models to play, and the grid on a cluster."""
+"""Runs: the records of each model of the grid, how they are made by papermill on Dask, and how they are read."""

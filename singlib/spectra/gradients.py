@@ -1,9 +1,6 @@
 """Where a gradient is lost: which parameters a loss reaches, and the line that cut the rest off.
 
-The authors' MFC and CQT losses went through NumPy; ``backward()`` ran without an error and trained
-nothing. This is the report they did not have, for any loss and any model:
-
->>> print(gradient_report(lambda: loss(model(inputs), target), model))
+The authors' MFC and CQT losses went through NumPy; ``backward()`` ran without an error and trained nothing.
 """
 
 from __future__ import annotations
@@ -23,23 +20,13 @@ from torch.overrides import TorchFunctionMode
 
 @dataclass(frozen=True)
 class Cut:
-    """A call that took a tensor with a gradient and returned one without.
+    """A call, outside torch, that took a tensor with a gradient and returned one without."""
 
-    Attributes
-    ----------
-    call : str
-        Name of the function, for example ``Tensor.detach``.
-    file, line, code : str, int, str
-        Where it was called, outside torch.
-    shape : tuple of int
-        Of the tensor that lost its gradient.
-    """
-
-    call: str
+    call: str  # for example "Tensor.detach"
     file: str
     line: int
     code: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of the tensor that lost its gradient
 
     def __str__(self) -> str:
         return f"{Path(self.file).name}:{self.line}: {self.code}  ({self.call} of a tensor {self.shape})"
@@ -47,18 +34,18 @@ class Cut:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What a loss does for the parameters of a model.
+    """What a loss does for the parameters of a model; print it.
 
     Attributes
     ----------
     parameters : DataFrame
         A row for each parameter: ``parameter``, ``shape``, ``norm`` of its gradient (NaN where none arrives, infinite
-        where it is not finite), and ``frozen``, whether it asks for none (``requires_grad`` is False).
+        where it is not finite), and ``frozen``, whether ``requires_grad`` is False.
     cuts : tuple of Cut
-        The calls that left the graph, in the order they were made; a cut is no fault by itself (a
-        detached target), it is one where parameters get no gradient.
+        The calls that left the graph, in order. A cut alone is no fault (a detached target): it is one where
+        parameters get no gradient.
     flat : tuple of Cut
-        The calls whose slope is zero nearly everywhere (`round`, `sign`), likewise.
+        Likewise, the calls whose slope is zero nearly everywhere (`round`, `sign`).
     loss : float
         The value of the loss.
     """
@@ -109,20 +96,20 @@ class GradientReport:
             lines += _places("the graph was cut at", self.cuts) or ["no call cut it: they take no part in the loss"]
         if self.zero:
             lines += _places("the slope is zero at", self.flat) or [
-                "no call is flat by itself: look for a factor of 0, a clamp beyond its bounds, units that are off"
+                "no call is flat by itself: look for a factor of 0, a clamp beyond its bounds, dead units"
             ]
         return "\n".join(lines)
 
 
 def _places(lead: str, cuts: tuple[Cut, ...]) -> list[str]:
-    """Return a line for each place under `lead`; a line in a loop is one place."""
+    """Return `lead` and a line for each place, once for a line in a loop."""
     return [lead, *dict.fromkeys(f"  {cut}" for cut in cuts)] if cuts else []
 
 
 class _Watch(TorchFunctionMode):
     """Note every call that takes a tensor of the graph and returns values outside it, or flat ones."""
 
-    # They look at a tensor, or choose from it by rank or sign; nobody expects a gradient of them.
+    # They only inspect a tensor; nobody expects a gradient of them.
     HARMLESS = ("__get__", "size", "dim", "stride", "numel", "is_", "__len__", "__repr__", "__format__")
 
     FLAT = ("round", "floor", "ceil", "trunc", "fix", "sign", "sgn", "heaviside", "floor_divide")
@@ -146,7 +133,7 @@ class _Watch(TorchFunctionMode):
 
 
 def _leaves(arguments: object) -> Iterator[object]:
-    """Yield what lists, tuples and dictionaries hold, however deep."""
+    """Yield the leaves of nested lists, tuples and dictionaries."""
     if isinstance(arguments, (list, tuple, dict)):
         for part in arguments.values() if isinstance(arguments, dict) else arguments:
             yield from _leaves(part)
@@ -155,7 +142,7 @@ def _leaves(arguments: object) -> Iterator[object]:
 
 
 def _in_a_function_of_its_own() -> bool:
-    """Say whether we are inside the forward of a torch.autograd.Function, which brings its own backward."""
+    """Say whether we are inside the forward of a torch.autograd.Function, which has its own backward."""
     frame = None if torch.is_grad_enabled() else sys._getframe(2)
     while frame and frame.f_code is not torch.autograd.Function.apply.__func__.__code__:
         frame = frame.f_back
@@ -167,9 +154,8 @@ def _cut(name: str, shape: tuple[int, ...]) -> Cut:
     while frame.f_back and torch_itself in Path(frame.f_code.co_filename).parents:
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
-    call = (
-        ("Tensor." if hasattr(Tensor, name) else "torch.") + name + ("" if torch.is_grad_enabled() else ", in no_grad,")
-    )
+    call = ("Tensor." if hasattr(Tensor, name) else "torch.") + name
+    call += "" if torch.is_grad_enabled() else ", in no_grad,"
     return Cut(call, file, line, linecache.getline(file, line).strip(), shape)
 
 
@@ -181,24 +167,22 @@ def gradient_report(compute: Callable[[], Tensor], model: nn.Module) -> Gradient
     compute : callable
         Computes the loss from the model, as a training step does; called once.
     model : Module
-        The model; its gradients are left as they are.
-
-    Returns
-    -------
-    GradientReport
-        Print it, or look at `GradientReport.parameters` and `GradientReport.cuts`.
+        Its gradients are left as they are.
 
     Raises
     ------
     TypeError
         If `compute` does not return a tensor of one number.
+
+    Examples
+    --------
+    >>> print(gradient_report(lambda: loss(model(inputs), target), model))
     """
     with torch.enable_grad(), _Watch() as watch:
         loss = compute()
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise TypeError(
-            f"the loss must be a tensor of one number, not {type(loss).__name__} {getattr(loss, 'shape', '')}"
-        )
+        shape = getattr(loss, "shape", "")
+        raise TypeError(f"the loss must be a tensor of one number, not {type(loss).__name__} {shape}")
     named = dict(model.named_parameters())
     asking = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
     gradients: dict[str, Tensor | None] = {}
