@@ -63,7 +63,7 @@ def test_the_line_that_lost_the_gradient_is_named(model, compute):
 def test_the_published_loss_is_found_out(model):
     report = gradient_report(lambda: SpectralLoss(MFC(), gradient="cut")(model(INPUTS), torch.zeros(1, 16_384)), model)
     assert len(report.lost) == 4 and [cut.call for cut in report.cuts] == ["Tensor.detach"]
-    assert "spectra.py" in str(report) and "numpy()" in str(report)
+    assert "loss.py" in str(report) and "numpy()" in str(report)
 
 
 def test_part_of_a_model_can_be_lost(model):

@@ -1,10 +1,7 @@
-"""Controls: notes spoilt in known ways, to find out what a measure of quality hears.
+"""Controls: notes spoilt in known ways, to find out what a measure of quality detects.
 
-Each function takes the waveform of a real note, ``(samples,)`` at 16 kHz, and returns one of the same
-length. What is random is drawn from a seed. `controls` makes all of them.
-
->>> worse = added_noise(waveform, snr=10)
->>> controls("mini", Label("keys", 66, 100))["an octave off"]
+Each function takes the waveform of a real note, ``(samples,)`` at 16 kHz, and returns one of the same length; what is
+random follows from a seed. `controls` makes all of them.
 """
 
 from __future__ import annotations
@@ -24,37 +21,32 @@ def silence(waveform: np.ndarray) -> np.ndarray:
 
 
 def click(waveform: np.ndarray) -> np.ndarray:
-    """Return a single sample of the note's peak, where the note is loudest."""
+    """Return the loudest sample of the note alone."""
     place = np.abs(waveform).argmax()
-    clicked = np.zeros_like(waveform)
-    clicked[place] = waveform[place]
-    return clicked
+    return np.where(np.arange(len(waveform)) == place, waveform, 0).astype(waveform.dtype)
 
 
 def added_noise(waveform: np.ndarray, snr: float, seed: int = 0) -> np.ndarray:
-    """Return the note in white noise; `snr` is the ratio of their mean powers, in dB."""
+    """Return the note in white noise; `snr` is the ratio of their powers, in dB."""
     noise = np.random.default_rng(seed).standard_normal(len(waveform))
     power = np.mean(waveform**2) / np.mean(noise**2) * 10 ** (-snr / 10)
     return (waveform + np.sqrt(power) * noise).astype(waveform.dtype)
 
 
 def stationary_noise(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return static noise with the note's power and mean spectrum, in frames of 64 ms.
-
-    In a spectrogram: vertical bars that do not move, as those of the paper's Figure 16.
-    """
+    """Return static noise of the note's power and mean spectrum: the "non-modulating bars" of Figure 16."""
     noise = np.random.default_rng(seed).standard_normal(len(waveform)).astype(waveform.dtype)
     colour = np.sqrt(np.mean(np.abs(_stft(waveform)) ** 2, axis=1, keepdims=True))
     return same_power(_istft(_stft(noise) * colour, len(waveform)), waveform)
 
 
 def modulated_noise(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return `stationary_noise` that rises and decays as the note does: "amplitude modulated static noise"."""
+    """Return `stationary_noise` under the note's envelope: "amplitude modulated static noise"."""
     return same_power(stationary_noise(waveform, seed) * envelope(waveform), waveform)
 
 
 def without_envelope(waveform: np.ndarray, floor: float = 40) -> np.ndarray:
-    """Return the note held at one level: no onset, no decay, no release but what lies `floor` dB below its peak."""
+    """Return the note held at one level, but for what lies `floor` dB below its peak."""
     level = envelope(waveform)
     return same_power(waveform / np.maximum(level, level.max() * 10 ** (-floor / 20)), waveform)
 
@@ -78,17 +70,16 @@ def delayed(waveform: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def another_instrument(data: str, label: Label) -> np.ndarray:
-    """Return the note nearest in pitch that another instrument of the data plays, shifted to the label's pitch."""
+    """Return another instrument's note, the nearest, shifted to the label's pitch."""
     others = [other for other in nsynth.index(data) if other.role != label.role]
     nearest = min(others, key=lambda other: (abs(other.pitch - label.pitch), abs(other.velocity - label.velocity)))
     return shifted(read_waveform(nsynth.index(data)[nearest]), label.pitch - nearest.pitch)
 
 
 def phases_randomised(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return the note with the phases within each frame randomised: a sound-alike.
+    """Return the note with a random phase for each frequency of its STFT, the same in all frames: a sound-alike.
 
-    Every frequency of the STFT gets a phase of its own, the same in all frames. (With new phases in
-    every frame each partial would flutter: that is noise under the note's spectrogram.)
+    (With new phases in every frame each partial would flutter, which is noise under the note's spectrogram.)
     """
     transform = _stft(waveform)
     turn = np.random.default_rng(seed).uniform(0, 2 * np.pi, (len(transform), 1))
@@ -102,39 +93,25 @@ def rebuilt(waveform: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def controls(data: str, label: Label) -> dict[str, np.ndarray]:
-    """Make every control of a note.
+    """Make every control of a note of a data folder, name -> waveform; the first is the note itself.
 
-    Parameters
-    ----------
-    data : str
-        Folder under ``data/``.
-    label : Label
-        A note of it. It is shifted towards the middle of the piano.
-
-    Returns
-    -------
-    dict
-        Name -> waveform of the same length; the note itself is the first.
+    Those at another pitch are shifted towards the middle of the piano.
     """
     waveform = read_waveform(nsynth.index(data)[label])
-    side = 1 if label.pitch < 65 else -1
+    semitone = 1 if label.pitch < 65 else -1
     return {
         "the note itself": waveform,
         "phases randomised": phases_randomised(waveform),
         "rebuilt by Griffin-Lim": rebuilt(waveform),
-        "noise at 20 dB": added_noise(waveform, 20),
-        "noise at 10 dB": added_noise(waveform, 10),
-        "noise at 0 dB": added_noise(waveform, 0),
-        "a semitone off": shifted(waveform, side),
-        "an octave off": shifted(waveform, 12 * side),
+        **{f"noise at {snr} dB": added_noise(waveform, snr) for snr in (20, 10, 0)},
+        "a semitone off": shifted(waveform, semitone),
+        "an octave off": shifted(waveform, 12 * semitone),
         "envelope removed": without_envelope(waveform),
         "backwards": backwards(waveform),
         "another instrument": another_instrument(data, label),
         "modulated noise": modulated_noise(waveform),
         "stationary noise": stationary_noise(waveform),
-        "30 dB softer": softer(waveform, 30),
-        "40 dB softer": softer(waveform, 40),
-        "50 dB softer": softer(waveform, 50),
+        **{f"{decibels} dB softer": softer(waveform, decibels) for decibels in (30, 40, 50)},
         "a click": click(waveform),
         "silence": silence(waveform),
     }

@@ -1,12 +1,9 @@
 """An objective stand-in for the authors' ears: from measures to the six grades of Table 3.
 
-Section 3.2 of the paper tells three categories apart. Low: static tonal noise, without modulation.
-Medium: noise that is modulated. High: the right pitch is heard, with onset and decaying energy. `grade_of`
-says the same of one note from `singlib.grading.measures`, `model_grade` of a model from its notes. What each
-threshold is, and why, stands here and nowhere else; all were fixed on the controls of every other
-note (`singlib.grading.controls`, data/mini and NSynth's test split) before any trained model was graded. The
-measures themselves (their frames, and when `singlib.grading.pitch` trusts the tracker) were designed on notes of both
-halves.
+Section 3.2 of the paper tells three categories apart. Low: static tonal noise, without modulation. Medium: modulated
+noise. High: the right pitch is heard, with onset and decaying energy. The thresholds below were fixed on the
+controls (`singlib.grading.controls`) of every other note of data/mini and NSynth's test split, before any trained model
+was graded; the measures themselves were designed on notes of both halves.
 """
 
 from __future__ import annotations
@@ -22,35 +19,32 @@ from .measures import measure
 GRADES = ("-", "-/o", "o", "o/+", "+", "++")  # as Table 3 prints them, from low to high
 SCORES = {grade: score for score, grade in enumerate(GRADES)}
 
-# Static below: noise with a note's mean spectrum has 0.1 to 0.33 of its movement, modulated noise 0.8 or more.
+# Static below: noise of a note's mean spectrum has 0.1 to 0.33 of its movement, modulated noise 0.8 or more.
 STATIC = 0.35
 # Follows the target from here: half of its movement. Modulated noise has 0.8 or more, 97 % of clicks have less.
 FOLLOWING = 0.5
 # Heard from here: 99 % of the notes have 0.6 or more of their loudness at the label, a semitone or an octave off 0.
 HEARD = 0.4
-# Noise between the partials, dB. Noise in a note's colour has -4.5 or more, since half a second of it has a strongest
-# bin too. From -9 down it is no more than one part in eight, as in most real notes.
+# Noise between the partials, dB. Noise of a note's mean spectrum has -4.5 or more; most real notes have -9 or less, one
+# part in eight.
 NOISE, CLEAN = -5.0, -9.0
-# A noisy target may be followed by as noisy a note (this much more, dB) if it sounds like the target; modulated noise
-# never is both. The distance of sound-alikes is 0.006 at the most in 95 %.
+# As noisy as its target up to this much more, dB; like its target up to this distance. Modulated noise is never both;
+# 95 % of sound-alikes have a distance of 0.006 at the most.
 MORE_NOISE, LIKE = 2.5, 0.005
-# Envelope: onset (s) later or earlier than that of the target by a frame of the spectrogram or two; decay and release
-# (dB) by half of what lies between a held horn and a piano (15 dB), and a third of what a release takes away (30 dB).
+# Envelope, differences from the target: onset (s) of a frame of the spectrogram or two; decay (dB) of half of what lies
+# between a held horn and a piano (15 dB); release (dB) of a third of a full one (30 dB).
 ONSET, DECAY, RELEASE = 0.15, 8.0, 10.0
-# Level, dB relative to the target. Played so that the target has the 65 dB of a conversation, a note 35 dB softer is as
-# soft as the quiet room it is played in: nobody hears it. From 25 dB it is heard, but as something in the background.
+# Level, dB relative to the target. Where the target has the 65 dB of a conversation, a note 35 dB softer is lost in the
+# sounds of a quiet room; one 25 dB softer is in the background.
 FAINT, INAUDIBLE = -25.0, -35.0
 # Brightness, octaves: about half of what velocity does to brass (0.8 to 1.2 from 25 to 127 on NSynth's test split).
 BRIGHTNESS = 0.5
 
-
-THRESHOLDS = {
-    name: globals()[name]
-    for name in (
-        *("STATIC", "FOLLOWING", "HEARD", "NOISE", "CLEAN", "MORE_NOISE", "LIKE"),
-        *("ONSET", "DECAY", "RELEASE", "FAINT", "INAUDIBLE", "BRIGHTNESS"),
-    )
-}
+_NAMES = (
+    *("STATIC", "FOLLOWING", "HEARD", "NOISE", "CLEAN", "MORE_NOISE", "LIKE"),
+    *("ONSET", "DECAY", "RELEASE", "FAINT", "INAUDIBLE", "BRIGHTNESS"),
+)
+THRESHOLDS = {name: globals()[name] for name in _NAMES}
 
 
 def grade_of(measures: Mapping[str, float], thresholds: Mapping[str, float] = THRESHOLDS) -> str:
@@ -65,22 +59,16 @@ def grade_of(measures: Mapping[str, float], thresholds: Mapping[str, float] = TH
     "++"    the same, as clean, as bright and nearly as the target sounds
     ======  ==============================================================================================
 
-    A note that is too soft to be heard is silent, "-"; a faint one is "o" at best.
-
-    Parameters
-    ----------
-    measures : mapping
-        Of `singlib.grading.measures.measure`.
-    thresholds : mapping
-        Other ones than `THRESHOLDS`, to see what hangs on them.
+    A note too soft to be heard is "-", a faint one "o" at best. `measures` are those of
+    `singlib.grading.measures.measure`.
     """
     if measures["level"] <= thresholds["INAUDIBLE"]:
         return "-"
-    found = _at_the_level_of_its_target(measures, thresholds)
-    return min(found, "o", key=SCORES.get) if measures["level"] <= thresholds["FAINT"] else found
+    graded = _grade_at_one_level(measures, thresholds)
+    return min(graded, "o", key=SCORES.get) if measures["level"] <= thresholds["FAINT"] else graded
 
 
-def _at_the_level_of_its_target(m: Mapping[str, float], t: Mapping[str, float]) -> str:
+def _grade_at_one_level(m: Mapping[str, float], t: Mapping[str, float]) -> str:
     if m["modulation"] < t["STATIC"]:
         return "-"
     as_noisy = m["noise"] - m["target_noise"] <= t["MORE_NOISE"]
@@ -108,7 +96,7 @@ def grade(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str, 
     Returns
     -------
     dict
-        The measures (see `singlib.grading.measures.measure`) and ``grade``, one of `GRADES`.
+        The measures of `singlib.grading.measures.measure`, and ``grade``.
     """
     measures = measure(generated, target, pitch)
     return measures | {"grade": grade_of(measures)}
@@ -132,22 +120,17 @@ class ModelGrade(NamedTuple):
 
 
 def model_grade(grades: Sequence[str], models: Sequence[str] | None = None) -> ModelGrade:
-    """Grade a model, or several of a kind, from the grades of its notes: their mean, with Student's t interval.
+    """Return the mean grade of the notes of one or several models, with Student's t interval; ValueError without notes.
 
-    The mean, since the paper's "-/o" and "o/+" are of models with notes of both kinds.
+    The mean, since the paper gives "-/o" and "o/+" to models with notes of both kinds.
 
     Parameters
     ----------
     grades : sequence of str
         Of each note.
     models : sequence of str, optional
-        The model that each note is of. Models of a kind play the same labels, so their notes are not independent:
-        the interval of several models is over the models' means, that of a single one over its notes.
-
-    Raises
-    ------
-    ValueError
-        If there is no note.
+        The model of each note. Notes of one label by several models are not independent, so the interval of several
+        models is over the models' means, that of a single one over its notes.
     """
     if not len(grades):
         raise ValueError("a model without notes has no grade")
@@ -159,8 +142,8 @@ def model_grade(grades: Sequence[str], models: Sequence[str] | None = None) -> M
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of a mean, Student's t; the mean itself where all values are the same."""
-    import scipy.stats  # takes a second, and the cells of the grid grade notes alone
+    """Return the 95 % interval of a mean, Student's t; the mean itself if all values are the same."""
+    import scipy.stats  # a second, which a cell of the grid does not need
 
     size = values.mean()
     if np.ptp(values) == 0:
@@ -175,14 +158,14 @@ def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     notes : DataFrame
-        Rows of quality.csv: ``role``, ``pitch``, ``velocity``, ``brightness``, ``target_brightness``.
+        Rows of quality.csv, of one model or of several.
 
     Returns
     -------
     DataFrame
-        A row for each role: how much brighter (octaves) the generated notes and their targets get from velocity
-        25 to 127, by least squares beside a cubic in pitch: ``generated`` with its 95 % interval over the notes,
-        ``lowest`` and ``highest`` (Student's t), ``target``; ``heard``, whether the interval lies above 0.
+        A row for each role: how much brighter (octaves) notes get from velocity 25 to 127, by least squares beside a
+        cubic in pitch: ``generated`` with its 95 % interval ``lowest`` to ``highest`` (Student's t), ``target``, and
+        ``heard``, whether the interval lies above 0.
     """
     import scipy.stats  # as above
 
@@ -190,12 +173,10 @@ def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
     heard = notes[notes.brightness > 0]  # silence has none
     for role, part in heard.groupby("role", sort=False):
         if part.velocity.nunique() < 2 or len(part) < 8:
-            continue  # four coefficients of pitch, one of velocity: nothing is left to tell
-
+            continue  # too few for five coefficients
         pitch = (part.pitch.to_numpy() - part.pitch.mean()) / 24
         steps = (part.velocity.to_numpy() - 25) / 102
         design = np.column_stack([steps, *(pitch**power for power in range(4))])
-
         ours, theirs = (
             np.linalg.lstsq(design, part[name], rcond=None)[0] for name in ("brightness", "target_brightness")
         )

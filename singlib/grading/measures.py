@@ -1,10 +1,8 @@
 """What a listener would hear in one generated note, as numbers: measured against its label and its target.
 
-Conventions: waveforms are ``(samples,)`` at 16 kHz, a note held for 3 s of its 4 s as NSynth's are. The
-generated note is first brought to the power of its target, so no measure but `level` depends on how loud it is:
-NSynth's notes are near full scale whatever their velocity. None is a loss that a model is trained on.
-
->>> measure(generated, target, pitch=60)["distance"]
+Waveforms are ``(samples,)`` at 16 kHz, a note held for 3 s of its 4 s as NSynth's are. The generated note is first
+brought to the power of its target, so that only `level` depends on how loud it is: NSynth's notes are near full scale
+whatever their velocity. None is a loss that a model is trained on.
 """
 
 from __future__ import annotations
@@ -24,10 +22,9 @@ _SHORT, _SHORT_HOP = 2048, 512  # samples of frames for movement: 128 ms every 3
 _BANDS = 40  # mel bands up to 8 kHz
 _AUDIBLE = 50  # dB below the loudest band that still count in a band
 _LOWEST = -120.0  # dB: the level of silence, and of what is softer
-# Zimtohrli takes a frame every 564 samples of 48 kHz and means over eight frames, whether there are as many or not:
-# with fewer it writes beyond its memory. More than 7 * 564 samples make eight frames, which are 1,317 of 16 kHz.
+# Zimtohrli writes beyond its memory with fewer than eight frames, one every 564 samples of 48 kHz.
 _SHORTEST = 7 * 564 // 3 + 1
-_LOUDEST = 1e6  # of full scale; 1e12 is beyond its floats, and its time warping never ends on what is no number
+_LOUDEST = 1e6  # of full scale; Zimtohrli overflows at 1e12, and never ends on NaN
 _HELD = 3.0  # seconds that NSynth's notes are held (Engel et al., 2017)
 
 
@@ -47,7 +44,7 @@ def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str
         ``pitch_heard`` and ``chroma_heard`` (see `pitch_heard`), ``modulation`` and ``follows`` (`movement`),
         ``onset``, ``decay`` and ``release`` (`envelope`, each less the target's), ``noise`` and ``target_noise``
         (`noise`), ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), ``level``
-        (`level`). Of silence all are 0 but those of the target, the distance, which is 1, and the level.
+        (`level`). For silence, ``distance`` is 1, and all others but ``level`` and the target's are 0.
 
     Raises
     ------
@@ -99,17 +96,11 @@ def silent(waveform: np.ndarray) -> bool:
 
 
 def movement(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-    """Return how far the spectrum moves in time, relative to the target's, and how far it moves as the target's does.
+    """Return how much the spectrum moves in time, relative to the target's, and how much it moves with it.
 
-    The first: 1 moves as far; near 0 are the "non-modulating bars" of Fig. 16, a static sound. The
-    second is the regression of our levels on the target's: 1 rises and falls with it, 0 has nothing
-    of its movement, -1 does the opposite. Levels of mel bands in dB, less their mean in time, weighted
-    by loudness.
-
-    Parameters
-    ----------
-    ours, theirs : ndarray, shape (bands, frames)
-        Power in bands.
+    The first: 1 moves as much; near 0 are the "non-modulating bars" of Figure 16. The second is the regression of our
+    levels on the target's: 1 rises and falls with it, 0 has nothing of its movement, -1 does the opposite. Both take the
+    power ``(bands, frames)`` in mel bands, as levels in dB less their mean in time, weighted by loudness.
     """
     weight = theirs.mean(1) ** 0.3
     one, other = _levels(ours), _levels(theirs)
@@ -130,9 +121,9 @@ def _levels(power: np.ndarray) -> np.ndarray:
 def envelope(waveform: np.ndarray) -> tuple[float, float, float]:
     """Return onset (s), decay (dB) and release (dB) of a note.
 
-    Onset: when the level first comes within 10 dB of its peak. Decay: how far the level lies below its
-    peak while the note is held, on average; near 0 for a held horn, 15 for a piano, 28 for a wood
-    block. Release: the same in the last half second. Levels of frames of 64 ms, 30 dB at most below the peak.
+    Onset: when the level first comes within 10 dB of its peak. Decay: how far it lies below its peak while the note is
+    held, on average: near 0 for a held horn, 15 for a piano, 28 for a wood block. Release: the same in the last half
+    second. Levels of frames of 64 ms, at most 30 dB below the peak.
     """
     level = librosa.amplitude_to_db(librosa.feature.rms(y=waveform, frame_length=1024, hop_length=256)[0], amin=1e-10)
     below = np.minimum(level.max() - level, GONE)
@@ -146,18 +137,11 @@ def envelope(waveform: np.ndarray) -> tuple[float, float, float]:
 def noise(waveform: np.ndarray, frequency: float) -> float:
     """Return the power that lies between the partials, in dB relative to all: 0 is noise, -20 a clean tone.
 
-    A listener hears hiss, breath or roughness: the paper's "additional tonal noise". In each frame one
-    partial is looked for in each stretch of the width of the label's fundamental, at the strongest
-    bin; what is more than 3 bins (6 Hz) from it lies between. So a note out of tune is not noisy.
-    After the harmonics-to-noise ratio (E. Yumoto et al., 1982), by frames of 512 ms that begin with the
-    onset (a tenth of the peak; the window fades its own noise in), within 20 dB of the loudest, averaged by loudness.
-
-    Parameters
-    ----------
-    waveform : ndarray, shape (samples,)
-        At 16 kHz.
-    frequency : float
-        Fundamental of the label, in Hz.
+    A listener hears hiss, breath or roughness: the paper's "additional tonal noise". In each frame, each stretch of the
+    width of the label's fundamental (`frequency`, Hz) has its partial at the strongest bin; what is more than 3 bins
+    (6 Hz) from it lies between, so that a note out of tune is not noisy. After the harmonics-to-noise ratio (E. Yumoto
+    et al., 1982), by frames of 512 ms from the onset (a tenth of the peak) on, within 20 dB of the loudest, averaged by
+    loudness.
     """
     onset = np.argmax(np.abs(waveform) >= 0.1 * np.abs(waveform).max())
     sounding = np.pad(waveform, (64, 0))[onset:]  # from 4 ms before the onset: the window begins with 0
@@ -183,8 +167,7 @@ def _stretches(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def brightness(waveform: np.ndarray) -> float:
     """Return the centre of gravity of the power spectrum, in octaves above 1 Hz.
 
-    A listener hears dull or bright; velocity is heard so where it is not heard as loudness. The
-    spectral centroid (S. McAdams et al., 1995) on a scale of octaves.
+    A listener hears dull or bright, and in that the velocity. The spectral centroid (S. McAdams et al., 1995).
     """
     power = np.abs(librosa.stft(waveform, n_fft=1024, hop_length=256)) ** 2
     return float(np.log2(librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=1024) @ power.sum(1) / power.sum()))
@@ -194,30 +177,23 @@ def distance(generated: np.ndarray, target: np.ndarray) -> float:
     """Return how unlike two notes sound to a model of the ear, 0 (the same) to 1.
 
     Zimtohrli (J. Alakuijala et al., "Zimtohrli: An Efficient Psychoacoustic Audio Similarity Metric",
-    arXiv:2509.26133): a filter bank of the inner ear, time warping, and structural similarity. It tells
-    what is alike (below 0.005) but not how bad the rest is: silence scores in the middle of it.
-
-    Parameters
-    ----------
-    generated, target : ndarray, shape (samples,)
-        Waveforms at 16 kHz.
+    arXiv:2509.26133): a filter bank of the inner ear, time warping, and structural similarity. It tells what is alike
+    (below 0.005), but not how bad the rest is: silence scores in the middle.
 
     Raises
     ------
     ValueError
-        If one is not of one dimension, shorter than 1,317 samples, or holds a sample that is not finite or is beyond
-        1e6 of full scale. Zimtohrli is C++ that does not ask, and would take the process with it.
+        If a waveform is not ``(samples,)`` from 1,317 samples on, finite and within 1e6 of full scale: Zimtohrli would
+        crash the process.
     """
     pair = []
     for waveform in (np.asarray(generated, np.float64), np.asarray(target, np.float64)):
         if waveform.ndim != 1 or len(waveform) < _SHORTEST:
             raise ValueError(
-                f"a waveform of shape {waveform.shape} is not to be compared: (samples,) from {_SHORTEST} samples on"
+                f"a waveform of shape {waveform.shape} cannot be compared: (samples,), {_SHORTEST} at least"
             )
         if not (np.abs(waveform) <= _LOUDEST).all():  # nor NaN
-            raise ValueError(
-                f"a waveform with samples that are not finite, or beyond {_LOUDEST:g}, is not to be compared"
-            )
+            raise ValueError(f"a waveform with samples that are not finite, or beyond {_LOUDEST:g}, cannot be compared")
         pair.append(librosa.resample(waveform, orig_sr=SAMPLE_RATE, target_sr=_ear().sample_rate))
     return float(_ear().distance(*pair))
 

@@ -1,4 +1,4 @@
-"""Is the labelled pitch heard? By a pitch tracker in its range, by the energy of partials outside it."""
+"""Whether the labelled pitch is heard: by a pitch tracker in its range, by the energy of partials outside it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from ..nsynth.audio import SAMPLE_RATE
 
 TRACKED = 46.875, 2093.75  # Hz, the range of the pitch tracker
 CENTS = 50  # half the way to the next key
-FOUND = 0.6  # share of a target's frames at its label from which on a way of hearing pitch is trusted with it
+FOUND = 0.6  # share of a target that must be heard at its label for a method to be trusted with it
 FRAME, HOP = 8192, 1024  # samples: 512 ms, which tell sines 8 Hz apart
 GONE = 30  # dB below its peak at which a note counts as gone
 
 
 def pitch_heard(generated: np.ndarray, target: np.ndarray, frequency: float) -> tuple[float, float]:
-    """Return how much of the note is heard at its label's pitch, and how much at that or at octaves of it: 0 to 1.
+    """Return the share of a note heard at its label's pitch, and that heard at it or at octaves of it: 0 to 1.
 
-    Shares of the loudness of the frames (power to the 0.3; S. S. Stevens, 1955). A listener hears the
-    labelled key (within 50 cents) or a wrong one. Where the tracker (swift-f0; L. Nieradzik, "SwiftF0",
-    arXiv:2508.18440) finds the label in the target, it judges the generated note too. Where it does
-    not, out of its range or where partials are not harmonic (a vibraphone's), `partials_heard` judges. If
-    the target itself is heard an octave off its label, that octave is the right one. What fits the target
-    better a semitone or an octave off (`moved`) is not at the label, whatever the tracker takes it for.
+    Shares of the loudness of the frames (power to the 0.3; S. S. Stevens, 1955) within 50 cents. Where the tracker
+    (swift-f0; L. Nieradzik, "SwiftF0", arXiv:2508.18440) finds the label in the target, it judges the generated note
+    too. Where it does not, out of its range or where partials are not harmonic (a vibraphone's), `partials_heard`
+    judges; if that hears the target an octave off its label, that octave is right. A note that fits the target better
+    when moved by a semitone or an octave (`moved`) is not at the label.
 
     Parameters
     ----------
@@ -49,12 +48,8 @@ def pitch_heard(generated: np.ndarray, target: np.ndarray, frequency: float) -> 
 def moved(ours: np.ndarray, theirs: np.ndarray) -> int:
     """Return by how many semitones (0, 1 or 12 up or down) our spectrum is moved from the target's, by correlation.
 
-    Mean spectra in quarter tones from 20 Hz to 8 kHz, power to the 1/4, so that weak partials count.
-
-    Parameters
-    ----------
-    ours, theirs : ndarray, shape (4097, frames)
-        Power in frames of 512 ms.
+    Takes power ``(4097, frames)`` in frames of 512 ms, and compares mean spectra in quarter tones from 20 Hz to 8 kHz,
+    power to the 1/4, so that weak partials count.
     """
     edges = 20 * 2 ** np.arange(0, np.log2(SAMPLE_RATE / 2 / 20), 1 / 24)
     bins = np.arange(len(ours)) * SAMPLE_RATE / FRAME
@@ -70,13 +65,13 @@ def moved(ours: np.ndarray, theirs: np.ndarray) -> int:
 
 @lru_cache
 def _tracker() -> Any:
-    from swift_f0 import SwiftF0  # its runtime takes a second to load, and tables need the grades alone
+    from swift_f0 import SwiftF0  # its runtime takes a second to load
 
     return SwiftF0(threads=1, spin=False)
 
 
 def _track(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return fundamental (Hz) and level (dB) of each frame, at half of full scale: it takes quiet for silence."""
+    """Return fundamental (Hz) and level (dB) of each frame; at half of full scale, since quiet passes for silence."""
     found = _tracker().detect(0.5 * waveform / np.abs(waveform).max(), SAMPLE_RATE)
     return found.pitch_hz, found.loudness_db
 
@@ -93,16 +88,9 @@ def _shares(frequencies: np.ndarray, levels: np.ndarray, frequency: float) -> tu
 def partials_heard(power: np.ndarray, frequency: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the fundamental (Hz) that fits the partials of each frame best, and the frame's level (dB).
 
-    Of all fundamentals within 13 semitones of `frequency`, that which has most on its first ten partials
-    and least half-way between them (power to the 1/4, so that weak partials count): half the true one
-    has nothing on every other partial, twice the true one has partials half-way.
-
-    Parameters
-    ----------
-    power : ndarray, shape (4097, frames)
-        In frames of 512 ms.
-    frequency : float
-        Of the label, in Hz.
+    Of all fundamentals within 13 semitones of the label's `frequency` (Hz), that with most power, ``(4097, frames)`` in
+    frames of 512 ms, on its first ten partials and least half-way between them (power to the 1/4, so that weak partials
+    count): half the true one has nothing on every other partial, twice the true one has partials half-way.
     """
     strength = power**0.25
     bins = np.arange(len(power))
