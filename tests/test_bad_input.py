@@ -348,7 +348,7 @@ SPOILT = {
     **{
         f"{key} {value!r}": (
             lambda entries, key=key, value=value: entries | {NOTE: entries[NOTE] | {key: value}},
-            f"{NOTE} has {key} .*, it should be a {'text' if key == 'instrument_str' else 'whole number'}",
+            f"{NOTE} has {key} .*; it should be a {'text' if key == 'instrument_str' else 'whole number'}",
         )
         for key, values in {
             "pitch": (41.0, 60.5, "41", True, None, [41], {}),

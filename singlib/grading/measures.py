@@ -99,7 +99,7 @@ def movement(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
     """Return how much the spectrum moves in time, relative to the target's, and how much it moves with it.
 
     The first: 1 moves as much; near 0 are the "non-modulating bars" of Figure 16. The second is the regression of our
-    levels on the target's: 1 rises and falls with it, 0 has nothing of its movement, -1 does the opposite. Both take the
+    levels on the target's: 1 rises and falls with it, 0 has nothing of its movement, -1 does the opposite. Both are of
     power ``(bands, frames)`` in mel bands, as levels in dB less their mean in time, weighted by loudness.
     """
     weight = theirs.mean(1) ** 0.3

@@ -1,9 +1,8 @@
-"""A blind listening test: what is heard in which order, its window in a notebook, and what was said of it.
+"""A blind listening test: its sounds in their order, its window in a notebook, and its ratings.
 
-After MUSHRA (ITU-R BS.1534-3): in each trial one note as several models play it, among them, unnamed,
-the note itself (hidden reference) and static noise in its colour (low anchor). Listeners grade in
-the six grades of Table 3. ``data/ratings/<profile>/<listener>.csv`` has a row for each rating; it is
-replaced as a whole after each, so a crash leaves all that was said before.
+After MUSHRA (ITU-R BS.1534-3): in each trial one note as several models play it, among them, unnamed, the note itself
+(hidden reference) and static noise of its spectrum (low anchor). Listeners give the six grades of Table 3.
+``data/ratings/<profile>/<listener>.csv`` has a row for each rating; it is replaced as a whole, so a crash loses nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from .players import Room
 
 REFERENCE, ANCHOR = "hidden reference", "low anchor"
 COLUMNS = ["at", "listener", "cell", "signature", "role", "pitch", "velocity", "grade", "seconds"]
-RELIABLE = 0.15  # share of hidden references that a listener may take for less than "+" (BS.1534-3, 4.1.2)
+RELIABLE = 0.15  # share of hidden references that a listener may grade below "+" (BS.1534-3, 4.1.2)
 
 
 class Stimulus(NamedTuple):
@@ -73,12 +72,12 @@ class Session:
         self.ratings()
 
     def missing(self) -> str:
-        """Say in a sentence what is missing for a test; empty if nothing is."""
+        """Say what is missing for a test; empty if nothing is."""
         profile = self.records.profile
         if not nsynth.at_hand(profile.data):
             split = profile.data.removeprefix("nsynth-")
             return (
-                f"The test plays the notes themselves too, and data/{profile.data} is not on this machine: fetch it "
+                f"The test also plays the notes themselves, and data/{profile.data} is not on this machine: fetch it "
                 f"with `make data SPLIT={split}`, or choose another profile."
             )
         return "" if self.stimuli() else self.records.nothing() or f"No note of profile {profile.name} is at hand."
@@ -106,11 +105,11 @@ class Session:
         return hashlib.sha256(f"{self.listener} {thing}".encode()).hexdigest()
 
     def ratings(self) -> pd.DataFrame:
-        """Return what this listener said so far, with the columns `COLUMNS`."""
+        """Return this listener's ratings so far, with the columns `COLUMNS`."""
         return _read(self.file)
 
     def left(self) -> list[Stimulus]:
-        """List the sounds not rated yet; those of models that were trained anew since are among them."""
+        """List the sounds not rated yet, or whose model was trained again since."""
         rated = {tuple(row) for row in self.ratings()[["role", "pitch", "velocity", "cell", "signature"]].to_numpy()}
         return [stimulus for stimulus in self.stimuli() if (*stimulus.label, *stimulus[1:]) not in rated]
 
@@ -119,7 +118,7 @@ class Session:
         return read_waveform(nsynth.index(self.records.profile.data)[stimulus.label])
 
     def sound(self, stimulus: Stimulus) -> np.ndarray:
-        """Return what is heard, at the power of the note: loudness must not give a model away."""
+        """Return the sound at the power of the note: loudness must not give a model away."""
         target = self.target(stimulus)
         if stimulus.cell == REFERENCE:
             return target
@@ -134,26 +133,26 @@ class Session:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         row = (now, self.listener, stimulus.cell, stimulus.signature, *stimulus.label, grade, round(seconds, 1))
         with locked(self.file.with_suffix(".lock"), f"{self.file}: another window writes to it, waiting"):
-            said = pd.concat([self.ratings(), pd.DataFrame([row], columns=COLUMNS)], ignore_index=True)
+            ratings = pd.concat([self.ratings(), pd.DataFrame([row], columns=COLUMNS)], ignore_index=True)
             with replacing(self.file) as beside:
-                said.to_csv(beside, index=False)
+                ratings.to_csv(beside, index=False)
 
     def take_back(self) -> None:
         """Forget the last rating, if there is one."""
         with locked(self.file.with_suffix(".lock"), f"{self.file}: another window writes to it, waiting"):
-            said = self.ratings()
-            if len(said):
+            ratings = self.ratings()
+            if len(ratings):
                 with replacing(self.file) as beside:
-                    said.iloc[:-1].to_csv(beside, index=False)
+                    ratings.iloc[:-1].to_csv(beside, index=False)
 
 
 def folder(profile: str) -> Path:
-    """Return where the ratings of a profile are kept: with the data, since no program can make them again."""
+    """Return the folder of a profile's ratings: in data/, since no program can make them again."""
     return project_folder() / "data" / "ratings" / profile
 
 
 def _labels(data: str, roles: tuple[str, ...], notes: int) -> list[Label]:
-    """Choose notes of each instrument that models generate: that of Figures 16-22 first, then evenly over pitch."""
+    """Choose generated notes of each instrument: that of Figures 16-22 first, then evenly over pitch."""
     chosen = []
     for role in roles:
         labels = selection.notes_to_generate(data, role)
@@ -175,14 +174,13 @@ def _read(file: Path) -> pd.DataFrame:
 
 
 def load(records: Records) -> pd.DataFrame:
-    """Read what all listeners said of a profile's models as they are now.
+    """Read all listeners' ratings of a profile's models as they are now.
 
     Returns
     -------
     DataFrame
-        `COLUMNS`, ``score`` (0 to 5), ``reliable`` (whether the listener passes: at most 15 % of the hidden
-        references below "+", as BS.1534-3 asks of assessors) and the columns of `singlib.runs.records.describe`
-        for the rows of models.
+        `COLUMNS`, ``score`` (0 to 5), ``reliable`` (whether the listener grades at most 15 % of the hidden references
+        below "+", as BS.1534-3 asks) and, for models, the columns of `singlib.runs.records.describe`.
     """
     parts = [_read(file) for file in sorted(folder(records.profile.name).glob("*.csv"))]
     said = pd.concat(parts or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
@@ -255,15 +253,10 @@ UNDO = "0"
 
 
 class ListeningTest(Room):
-    """Play what a session has left, and keep a grade for each.
+    """Play what a session has left, and keep a grade for each sound.
 
-    The key of a grade is its number, 1 to 6, typed into the field; 0 takes the last one back. The
-    next sound plays at once. Close it at any time: the same cell goes on with what is left.
-
-    Parameters
-    ----------
-    session : Session
-        The listener's test.
+    The key of a grade is its number, 1 to 6, typed into the field; 0 takes the last one back. The next sound plays at
+    once. Stop at any time: the same cell resumes with what is left.
     """
 
     def __init__(self, session: Session) -> None:

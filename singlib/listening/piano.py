@@ -40,8 +40,7 @@ load = lru_cache(maxsize=4)(models.load)
 class Keyboard(widgets.VBox):
     """A piano keyboard of three octaves; ``pitch.value`` is the MIDI pitch of the last key.
 
-    Keys whose note the model was not trained on are blue (the pitch was, at another velocity) or grey, and can be
-    played all the same.
+    Blue keys are of trained pitches at another velocity, grey ones of pitches never trained; all can be played.
     """
 
     def __init__(self) -> None:
@@ -93,17 +92,10 @@ class Keyboard(widgets.VBox):
 
 
 class PlayRoom(Room):
-    """Two models on one note, heard and seen beside the note itself.
+    """One or two models on one note, heard and seen beside the note itself.
 
-    Parameters
-    ----------
-    model, other : str
-        Names of `singlib.runs.models.models`; the first one at hand, and none, if left empty.
-
-    Raises
-    ------
-    ValueError
-        If there is no model, or none of that name.
+    `model` and `other` are names that `singlib.runs.models.find` takes; if empty, the first model at hand, and none.
+    ValueError if there is no model, or none of that name.
     """
 
     def __init__(self, model: str = "", other: str = "") -> None:
@@ -120,18 +112,8 @@ class PlayRoom(Room):
         self.keyboard = Keyboard()
         self.velocity = widgets.ToggleButtons(options=VELOCITIES, value=100, description="velocity")
         self.said, self.players, self.picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        super().__init__(
-            [
-                self.model,
-                self.other,
-                self.instrument,
-                self.keyboard,
-                self.velocity,
-                self.said,
-                self.players,
-                self.picture,
-            ]
-        )
+        controls = (self.model, self.other, self.instrument, self.keyboard, self.velocity)
+        super().__init__([*controls, self.said, self.players, self.picture])
         self._quiet = False
         self._choose_model()
         self.play(aloud=False)
@@ -150,7 +132,7 @@ class PlayRoom(Room):
             self.play()
 
     def _choose_model(self) -> None:
-        """Offer the model's instruments, and a pitch it was trained on; keep what is chosen where the model has it."""
+        """Offer the model's instruments and a trained pitch; keep the chosen ones where the model has them."""
         try:
             model, kept = load(self.model.value), self.instrument.value
         except (OSError, ValueError):  # `play` says so

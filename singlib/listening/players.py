@@ -14,21 +14,10 @@ from ..nsynth import SAMPLE_RATE
 
 
 def player(waveform: np.ndarray, label: str, aloud: bool = False) -> str:
-    """Return an HTML player of a sound.
+    """Return an HTML ``audio`` element with a sound ``(samples,)``, 16 kHz, inside, as FLAC of 16 bit.
 
-    Parameters
-    ----------
-    waveform : ndarray, shape (samples,)
-        At 16 kHz; what is louder than full scale is turned down to it.
-    label : str
-        Its name for those who cannot see it.
-    aloud : bool
-        Whether it begins by itself.
-
-    Returns
-    -------
-    str
-        An ``audio`` element with the sound inside, as FLAC of 16 bit.
+    What exceeds full scale is scaled down to it. `label` is its name for those who cannot see it; `aloud` has it begin
+    by itself.
     """
     file = io.BytesIO()
     loudest = max(1.0, np.abs(waveform).max())
@@ -41,8 +30,7 @@ def player(waveform: np.ndarray, label: str, aloud: bool = False) -> str:
 def table(sounds: dict[str, np.ndarray], label: object = "", aloud: str | None = None) -> HTML:
     """Return a table of players of sounds by name; `label` is what all of them play, `aloud` the one that begins.
 
-    The table is written here and not by pandas, whose ``to_html`` makes a no-break space of every second space,
-    inside a tag too: the browser then shows no player.
+    Not by pandas, whose ``to_html`` puts no-break spaces into tags, where the browser then shows no player.
     """
     before = f"{label}: " if label else ""
     rows = "".join(
@@ -52,15 +40,14 @@ def table(sounds: dict[str, np.ndarray], label: object = "", aloud: str | None =
     return HTML(f"<table class='players'>{rows}</table>")
 
 
-# JupyterLab looks for a shortcut from where a key was typed upwards, and gives up at an element with this mark.
+# JupyterLab looks for a shortcut from where a key was typed upwards, and stops at an element with this mark.
 _KEEP = "element?.closest?.('.jp-OutputArea')?.setAttribute('data-lm-suppress-shortcuts', 'true')"
 
 
 class Room(widgets.VBox):
-    """A column of widgets to play or to grade with.
+    """A column of widgets in which JupyterLab takes no key for a command.
 
-    After a click on a button the notebook is in command mode, where B inserts a cell, D D deletes one and 1 to 6 make
-    headings: in a room JupyterLab takes no key for a command.
+    After a click on a button the notebook is in command mode, where 1 to 6 would make headings and D D delete a cell.
     """
 
     def _ipython_display_(self) -> None:

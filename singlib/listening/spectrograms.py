@@ -1,4 +1,4 @@
-"""Spectrograms of notes and the notes themselves: how Figures 16-22 are drawn, and what is heard in them."""
+"""Spectrograms of notes, as in Figures 16-22, and the sounds and measures of these notes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..nsynth import selection
 from ..runs import recorded
 from ..runs.records import Records
 
-CARRIED = ("mini",)  # data whose notes are in the repository: of others a report carries no recording
+CARRIED = ("mini",)  # data whose recordings a report may include
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
 
 
 def target(profile: Profile, label: nsynth.Label) -> np.ndarray:
-    """Return the spectrogram of a note; where the notes are not there, the one that its records came with."""
+    """Return the spectrogram of a note, or where the notes are not there, the one that comes with the records."""
     if nsynth.at_hand(profile.data):
         return spectrogram(nsynth.read_waveform(nsynth.index(profile.data)[label]))
     return recorded.target(profile, label)

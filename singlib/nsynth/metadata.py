@@ -50,9 +50,8 @@ def parse(entry: object) -> Entry:
         if key not in entry:
             raise ValueError(f"has no {key!r}")
         if type(entry[key]) is not kind:  # isinstance would take true for a whole number
-            raise ValueError(
-                f"has {key} {entry[key]!r:.80}; it should be a {'whole number' if kind is int else 'text'}"
-            )
+            wanted = "whole number" if kind is int else "text"
+            raise ValueError(f"has {key} {entry[key]!r:.80}; it should be a {wanted}")
     return Entry(*(entry[key] for key in _FIELDS))
 
 
