@@ -2,7 +2,7 @@
 
 After MUSHRA (ITU-R BS.1534-3): in each trial one note as several models play it, among them, unnamed, the note itself
 (hidden reference) and static noise of its spectrum (low anchor). Listeners give the six grades of Table 3.
-``data/ratings/<profile>/<listener>.csv`` has a row for each rating; it is replaced as a whole, so a crash loses nothing.
+``data/ratings/<profile>/<listener>.csv`` has a row for each rating, and is replaced as a whole: a crash loses none.
 """
 
 from __future__ import annotations
