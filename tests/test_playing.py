@@ -239,7 +239,7 @@ def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_
     run = Run(Cell("brass1"), PROFILES["smoke"])
     huge = tmp_path / "sing.safetensors"
     save_file({"decoder.0.weight": 1e6 * load_file(run.weights_file)["decoder.0.weight"]}, huge, {"about": "{}"})
-    monkeypatch.setattr(run.Run, "weights_file", huge)
+    monkeypatch.setattr(Run, "weights_file", huge)
     with pytest.raises(ValueError, match=r"decoder\.0\.weight has weights beyond half precision"):
         models.publish(run, tmp_path)
 
