@@ -453,10 +453,12 @@ def test_every_claim_is_told_on_a_whole_grid(checked):
     assert (untestable.models == 0).all()
 
 
-def test_large_numbers_are_told_without_exponents():
-    row = pd.Series({"size": -3031.2, "lowest": -7124.9, "highest": -265.4, "unit": "%", "models": 22, "reason": ""})
-    row["by_set"] = "keys 1 (2)"
-    assert verdicts.told(row) == "-3,031 [-7,125, -265] %, n = 22 (keys 1 (2))"
+def test_large_percentages_are_told_as_ratios():
+    row = {"size": -3031.2, "lowest": -7124.9, "highest": 265.4, "unit": "% of the loss", "models": 22, "reason": ""}
+    row = pd.Series(row | {"by_set": "keys 1 (2)"})
+    assert verdicts.in_numbers(row) == "-3,031 [-7,125, 265] % of the loss, n = 22 (keys 1 (2))"
+    expected = "31.3 times the loss, 95 % interval 0 to 72.2 (n = 22). By set: keys 0.99 (2)."
+    assert verdicts.in_words(row) == expected
 
 
 def test_a_plateau_needs_enough_epochs(checked):
