@@ -172,7 +172,7 @@ def test_figures_and_tables_import_no_torch():
 
 def test_table_1_of_the_paper_profile_is_the_papers(monkeypatch):
     counts = {role: row.notes for role, row in tables.nsynth.TABLE2.items()}
-    monkeypatch.setattr(tables.choice, "counts", lambda data: counts)
+    monkeypatch.setattr(tables.selection, "counts", lambda data: counts)
     table = tables.table_1(made_up("paper"))
     for instruments, row in table.drop(columns=["sampl.", "sampl. (paper)"]).iterrows():
         for entry, found in row.items():
