@@ -74,7 +74,7 @@ def training_seconds(records: Records) -> pd.Series:
     "{loss}-sounds-better-at-cost", "1.4.2, 4", "At equal cost, too, SING sounds better on the corrected {loss} loss."
 )
 def corrected_less_stft_at_cost(records: Records, loss: str) -> Effect:
-    """The same less {DOUBLING:g} grades for each doubling of the time that its training takes longer; more than 0."""  # noqa: D401
+    """Mean grade less that of the STFT model, less {DOUBLING:g} for each doubling of the training time; more than 0."""
     grades, seconds = mean_grades(records, **FLOW), training_seconds(records)
     corrected, stft = pairs(grades, "training_loss", loss, "STFT")
     cost = [part.droplevel("device") for part in pairs(seconds, "training_loss", loss, "STFT")]
@@ -162,7 +162,7 @@ def epochs_saved(records: Records) -> Effect:
 
 @ours("elu-less-time", "1.4.1", "ELU needs less time than ReLU to the same loss.")
 def time_saved(records: Records) -> Effect:
-    """The same in time: epochs needed, times the seconds of an epoch, on the same device; more than 0."""  # noqa: D401
+    """Time to the worse of both ends (epochs times seconds of an epoch, same device) below ReLU's; more than 0."""
     both = zip(epochs_needed(records), seconds_per_epoch(records), strict=True)
     elu, relu = (epochs.mul(seconds).dropna() for epochs, seconds in both)
     return judge(percent_below(elu, relu), "% of ReLU's time", above=0)

@@ -182,7 +182,7 @@ def correlation_of_lstm(records: Records) -> Effect:
 
 @claim("lstm-matters-most", "4", "The LSTM matters most: its loss tells more of the sound than the autoencoder's.")
 def lstm_less_autoencoder(records: Records) -> Effect:
-    """The same correlation less that of the autoencoder's last STFT loss; below 0."""  # noqa: D401
+    """Rank correlation of the LSTM's last loss with the grade, less that of the autoencoder's; below 0."""
     return lstm_and_grade(records, "STFT", less="autoencoder")
 
 
