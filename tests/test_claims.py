@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 from singlib.claims import CLAIMS, VERDICTS, check
-from singlib.claims.statistics import Untestable, almost_all, every, holm, judge, rank_correlation
+from singlib.claims.statistics import Untestable, holm, judge, judge_almost_all, judge_largest, judge_rank_correlation
 from singlib.grading.grades import GRADES
 from singlib.grid import ACTIVATIONS, BRASS, INSTRUMENT_SETS, LOSSES, PROFILES, Cell, cells
 from singlib.report import verdicts
@@ -453,10 +453,12 @@ def test_every_claim_is_told_on_a_whole_grid(checked):
     assert (untestable.models == 0).all()
 
 
-def test_large_numbers_are_told_without_exponents():
-    row = pd.Series({"size": -3031.2, "lowest": -7124.9, "highest": -265.4, "unit": "%", "models": 22, "reason": ""})
-    row["by_set"] = "keys 1 (2)"
-    assert verdicts.told(row) == "-3,031 [-7,125, -265] %, n = 22 (keys 1 (2))"
+def test_large_percentages_are_told_as_ratios():
+    row = {"size": -3031.2, "lowest": -7124.9, "highest": 265.4, "unit": "% of the loss", "models": 22, "reason": ""}
+    row = pd.Series(row | {"by_set": "keys 1 (2)"})
+    assert verdicts.in_numbers(row) == "-3,031 [-7,125, 265] % of the loss, n = 22 (keys 1 (2))"
+    expected = "31.3 times the loss, 95 % interval 0 to 72.2 (n = 22). By set: keys 0.99 (2)."
+    assert verdicts.in_words(row) == expected
 
 
 def test_a_plateau_needs_enough_epochs(checked):
@@ -582,7 +584,7 @@ def test_intervals_over_sets_cover_what_they_say(counts):
 
 
 def test_every_model_is_counted():
-    found = every(pd.Series([1.0, 2.0, 9.0]), "grades", below=3)
+    found = judge_largest(pd.Series([1.0, 2.0, 9.0]), "grades", below=3)
     assert (found.size, found.verdict, found.reason) == (9, "does not hold", "2 of 3 models")
     assert np.isnan(found.p) and np.isnan(found.lowest)
 
@@ -595,7 +597,7 @@ def test_holm_takes_back_what_chance_may_have_decided():
 
 @pytest.mark.parametrize(("won", "verdict"), [(10, "holds"), (9, "holds"), (8, "undecided"), (7, "does not hold")])
 def test_almost_all_is_nine_of_ten(won, verdict):
-    assert almost_all(pd.Series([True] * won + [False] * (10 - won))).verdict == verdict
+    assert judge_almost_all(pd.Series([True] * won + [False] * (10 - won))).verdict == verdict
 
 
 def test_models_of_several_instruments_are_set_beside_those_of_the_same_epochs():
@@ -610,12 +612,12 @@ def test_models_of_several_instruments_are_set_beside_those_of_the_same_epochs()
 
 def test_rank_correlation_is_spearmans():
     one, other = np.random.default_rng(0).normal(size=(2, 30))
-    found = rank_correlation(pd.Series(one), pd.Series(one + other), below=0)
+    found = judge_rank_correlation(pd.Series(one), pd.Series(one + other), below=0)
     np.testing.assert_allclose(found.size, scipy.stats.spearmanr(one, one + other).statistic)
     assert 0 < found.lowest < found.size < found.highest and found.models == 30
     assert found.verdict == "does not hold" and found.p < 0.01
     with pytest.raises(Untestable, match="needs 5 models"):
-        rank_correlation(pd.Series(one[:4]), pd.Series(other[:4]), below=0)
+        judge_rank_correlation(pd.Series(one[:4]), pd.Series(other[:4]), below=0)
 
 
 @pytest.mark.parametrize("count", [10, 22])
@@ -625,7 +627,7 @@ def test_the_interval_of_a_rank_correlation_covers_what_it_says(count):
     covered = []
     for _ in range(150):
         one, other = rng.normal(size=(2, count))
-        found = rank_correlation(pd.Series(one), pd.Series(0.6 * one + 0.8 * other), below=0)
+        found = judge_rank_correlation(pd.Series(one), pd.Series(0.6 * one + 0.8 * other), below=0)
         covered.append(found.lowest <= truth <= found.highest)
     assert np.mean(covered) >= 0.9
 

@@ -96,7 +96,7 @@ def test_missing_cells_are_named_and_not_drawn():
 def test_a_paper_caption_of_a_note_is_marked_as_the_papers():
     empty = made_up("quick", lambda cell: False)
     for number, figure in figures.FIGURES.items():
-        quoted = f'The paper\'s caption: "{figure.caption}".' in figures.caption(number, empty)
+        quoted = f'The paper\'s caption: "{figure.title}".' in figures.caption(number, empty)
         assert quoted == (number >= 16), number
 
 
@@ -109,14 +109,16 @@ def test_only_small_profiles_carry_the_stamp(quick):
 
 def test_what_is_seen_is_said_from_the_numbers():
     falling = made_up("quick", lambda cell: cell.instruments == "keys")
-    assert figures.seen(4, falling) == "STFT/ReLU falls by 67% to 0.5."  # means of models 1 and 2, a third is left
+    assert (
+        figures.FIGURES[4].summary(falling) == "STFT/ReLU falls by 67% to 0.5."
+    )  # means of models 1 and 2, a third is left
     said = figures.caption(1, falling)
     assert "As published, STFT/ReLU falls by 67%" in said and "Corrected, " in said and "ends lowest" in said
     flat = falling.history.assign(loss=falling.history.loss.where(falling.history.gradient == "flow", 3.0))
-    said = figures.seen(1, Records(falling.profile, flat, falling.quality, []))
+    said = figures.FIGURES[1].summary(Records(falling.profile, flat, falling.quality, []))
     assert "MFC/ReLU, CQT/ReLU, MFC/ELU, CQT/ELU stay constant" in said.split("Corrected")[0]
     assert "constant" not in said.split("Corrected")[1]
-    assert figures.seen(1, made_up("quick", lambda cell: False)) == ""
+    assert figures.FIGURES[1].summary(made_up("quick", lambda cell: False)) == ""
 
 
 def test_the_mean_of_several_models_has_a_band_and_one_model_has_none(quick):
@@ -170,7 +172,7 @@ def test_figures_and_tables_import_no_torch():
 
 def test_table_1_of_the_paper_profile_is_the_papers(monkeypatch):
     counts = {role: row.notes for role, row in tables.nsynth.TABLE2.items()}
-    monkeypatch.setattr(tables.choice, "counts", lambda data: counts)
+    monkeypatch.setattr(tables.selection, "counts", lambda data: counts)
     table = tables.table_1(made_up("paper"))
     for instruments, row in table.drop(columns=["sampl.", "sampl. (paper)"]).iterrows():
         for entry, found in row.items():
@@ -193,8 +195,11 @@ def test_every_figure_of_curves_says_what_of_the_paper_came_out(quick):
     checked = check(quick, ON_CURVES)
     for number in range(1, 16):
         lines = figures.statements(number, checked).splitlines()
-        assert lines and all(line.startswith(("- ✔", "- ✘", "- ?", "- –")) for line in lines), number
-    assert "✔ The MFC side loss falls when the STFT is trained on. *holds*" in figures.statements(2, checked)
+        assert lines and all(line.startswith(("- ✔ **", "- ✘ **", "- ? **", "- – **")) for line in lines), number
+    assert (
+        "✔ **holds**: [The MFC side loss falls when the STFT is trained on.](#claim-stft-moves-mfc)"
+        in figures.statements(2, checked)
+    )
     assert "The MFC side loss" not in figures.statements(3, checked)
 
 
@@ -206,9 +211,17 @@ def test_a_verdict_that_turns_round_in_another_regime_is_named(quick, monkeypatc
     monkeypatch.setattr(records, "load", lambda name: replace(there, profile=PROFILES[name]))
     said = verdicts.in_another_regime(check(here, ON_CURVES), here).data
     assert "50/50/20 epochs, batches of 16" in said and "8/8/3 epochs, batches of 4" in said
-    assert "ReLU ends the LSTM stage below ELU. Here it **holds**" in said and "There it **does not hold**" in said
+    assert "does not hold there</b>: ReLU ends the LSTM stage below ELU." in said and "<b>holds here" in said
     same = verdicts.in_another_regime(check(there, ON_CURVES), there).data.splitlines()
-    assert "the opposite to 0 of them" in same[0] and not same[2:]
+    assert "contradict each other on 0 of them" in same[0] and not same[1:]
+
+
+def test_a_claim_links_to_its_figures_and_back(quick):
+    html = verdicts.in_html(check(quick, ON_CURVES))
+    assert '<details id="claim-stft-moves-mfc"><summary><b>' in html
+    assert '(3.1, Figs. <a href="#figure-1">1</a>-<a href="#figure-3">3</a>, <a href="#figure-7">7</a>)' in html
+    assert verdicts.linked_place("3.2, Table 3") == '3.2, Table <a href="#table-3">3</a>'
+    assert verdicts.linked_place("1.4.2, 4") == "1.4.2, 4"
 
 
 def test_table_3_shows_missing_and_never_calculated_entries():

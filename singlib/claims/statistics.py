@@ -174,7 +174,7 @@ def judge(
     return replace(effect, by_set=told)
 
 
-def every(values: pd.Series, unit: str, below: float, of: str = "model") -> Effect:
+def judge_largest(values: pd.Series, unit: str, below: float, of: str = "model") -> Effect:
     """Judge a claim on each and every model by the largest value: it needs no interval, but says how many it is of.
 
     Raises
@@ -190,7 +190,7 @@ def every(values: pd.Series, unit: str, below: float, of: str = "model") -> Effe
     return Effect(float(values.max()), np.nan, np.nan, len(values), unit, verdict, reason, good == len(values))
 
 
-def almost_all(wins: pd.Series, negate: bool = False) -> Effect:
+def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
     """Judge whether something is so in almost all pairs, with Wilson's interval of a proportion (1927).
 
     It is, if it surely is in more than half of them: in 9 of 10 pairs at the least. It is not, if it
@@ -212,7 +212,7 @@ def almost_all(wins: pd.Series, negate: bool = False) -> Effect:
     return Effect(100 * share, 100 * low, 100 * high, len(wins), "% of the pairs", verdict, reason, leans, level)
 
 
-def rank_correlation(of: pd.Series, against: pd.Series, below: float, less: pd.Series | None = None) -> Effect:
+def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less: pd.Series | None = None) -> Effect:
     """Correlate two values of each model by rank (Spearman), or tell two such correlations apart.
 
     Parameters

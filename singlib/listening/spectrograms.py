@@ -1,4 +1,4 @@
-"""Spectrograms of notes, as in Figures 16-22, and the sounds and measures of these notes."""
+"""Spectrograms of notes, and figures of a generated note beside its target: Figures 16-22 of the paper."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.signal
 import soundfile
+from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -17,21 +18,70 @@ from ..grid import Cell, Profile
 from ..nsynth import selection
 from ..runs import recorded
 from ..runs.records import Records
+from . import players
 
 CARRIED = ("mini",)  # data whose recordings a report may include
 
 
 @dataclass(frozen=True)
 class Note:
-    """A figure of one generated note beside its target."""
+    """A figure of one generated note beside its target: the paper's title, the model, the role that it plays."""
 
-    caption: str
+    title: str
     cell: Cell
     role: str
 
     def shows(self, cell: Cell) -> bool:
-        """Whether this is the model whose note is drawn."""
+        """Return whether this is the model whose note is drawn."""
         return cell == self.cell
+
+    def label(self, profile: Profile) -> nsynth.Label:
+        """Return the note that is drawn: the paper's, or the nearest one in the profile's data."""
+        return selection.nearest(profile.data, self.role, *selection.FIGURE_NOTES[self.role])
+
+    def draw(self, records: Records) -> Figure:
+        """Draw both spectrograms; without its model the figure says so."""
+        if finished(self.cell, records):
+            label = self.label(records.profile)
+            return beside_target(records.profile, label, records.generated_file(self.cell.name, label))
+        figure, axes = plt.subplots(figsize=(10, 3.6))
+        axes.axis("off")
+        axes.text(0.5, 0.5, f"no finished model {self.cell.name}", ha="center", transform=axes.transAxes)
+        return figure
+
+    def caption(self, records: Records) -> str:
+        """Return the paper's caption, quoted since the grade may be another here, and which note is drawn."""
+        (pitch, velocity), label = selection.FIGURE_NOTES[self.role], self.label(records.profile)
+        text = (
+            f'The paper\'s caption: "{self.title}". '
+            f"Model {self.cell.name}, {self.role}, MIDI {label.pitch}, velocity {label.velocity}."
+        )
+        if label[1:] != (pitch, velocity):
+            text += f" The paper's note (MIDI {pitch}, velocity {velocity}) is not in data/{records.profile.data}."
+        return text
+
+    def summary(self, records: Records) -> str:
+        """Return in words what the generated note's measures are (`singlib.grading.grades`)."""
+        if not finished(self.cell, records):
+            return ""
+        quality, label = records.quality, self.label(records.profile)
+        rows = quality[(quality.cell == self.cell.name) & (quality[["role", "pitch", "velocity"]] == label).all(axis=1)]
+        if rows.empty:
+            return ""
+        note = rows.iloc[0]
+        return (
+            f"Grade {note.grade}: {note.pitch_heard:.0%} of its loudness is heard at the labelled pitch, "
+            f"{note.chroma_heard:.0%} at that or octaves of it; its spectrum moves {note.modulation:.1f} times as far "
+            f"as the target's; noise between its partials has {note.noise:z.0f} dB of its power (the target's: "
+            f"{note.target_noise:z.0f} dB)."
+        )
+
+    def players(self, records: Records) -> HTML | None:
+        """Return players of the generated note, and of the target where a report may carry it."""
+        if not finished(self.cell, records):
+            return None
+        label = self.label(records.profile)
+        return players.table(sounds(records, {self.cell.name: self.cell}, label), label)
 
 
 def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
@@ -86,43 +136,9 @@ def spectrogram(waveform: np.ndarray) -> np.ndarray:
     return np.abs(transform) ** 2
 
 
-def draw_note(figure: Note, records: Records) -> Figure:
-    """Draw a figure of a note; without its model it says so."""
-    if finished(figure.cell, records):
-        label = shown(figure, records.profile)
-        return beside_target(records.profile, label, records.generated_file(figure.cell.name, label))
-    drawn, axes = plt.subplots(figsize=(10, 3.6))
-    axes.axis("off")
-    axes.text(0.5, 0.5, f"no finished model {figure.cell.name}", ha="center", transform=axes.transAxes)
-    return drawn
-
-
 def finished(cell: Cell, records: Records) -> bool:
     """Say whether a model has finished records."""
     return len(records.history) > 0 and cell.name in set(records.history.cell)
-
-
-def shown(figure: Note, profile: Profile) -> nsynth.Label:
-    """Return the note that a figure shows: the paper's, or the nearest that the data have."""
-    return selection.nearest(profile.data, figure.role, *selection.FIGURE_NOTES[figure.role])
-
-
-def seen(figure: Note, records: Records) -> str:
-    """Say in a sentence what the measures of the generated note are (`singlib.grading.grades`)."""
-    if not finished(figure.cell, records):
-        return ""
-    quality = records.quality
-    label = shown(figure, records.profile)
-    rows = quality[(quality.cell == figure.cell.name) & (quality[["role", "pitch", "velocity"]] == label).all(axis=1)]
-    if not len(rows):
-        return ""
-    note = rows.iloc[0]
-    return (
-        f"Grade {note.grade}: {note.pitch_heard:.0%} of its loudness is heard at the labelled pitch, "
-        f"{note.chroma_heard:.0%} at that or octaves of it; its spectrum moves {note.modulation:.1f} times as far as "
-        f"the target's; noise between its partials has {note.noise:z.0f} dB of its power (the target's: "
-        f"{note.target_noise:z.0f} dB)."
-    )
 
 
 def sounds(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> dict[str, np.ndarray]:

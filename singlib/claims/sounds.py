@@ -1,0 +1,212 @@
+"""Claims of sections 3.2 and 4 of the paper: what the models sound like, by the grades of `singlib.grading.grades`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ..grading.grades import BRIGHTNESS, HEARD, SCORES, velocity_heard
+from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
+from ..runs.records import Records
+from .claim import claim
+from .effects import FLOW, KINDS, STFT, final_loss, loss_curves, mean_grades, pairs, require_sets, select
+from .statistics import Effect, Untestable, judge, judge_largest, judge_rank_correlation
+
+LOW = 0.5  # a mean grade from here on is nearer to "-/o", the medium category, than to "-"
+HIGH = 2.5  # nearer to "o/+" than to "o": the high category
+AUDIBLE = BRIGHTNESS / 5  # octaves: a fifth of what velocity does to the brightness of real brass
+FIRST_SETS = ("keys", "mallet", "voice", "k+m+v")
+SEVERAL_BRASS = ("brass1-3", "brass1-5")
+
+
+@claim("published-low", "3.2, Fig. 16", "As published, all MFC and CQT models sound low: static and tonal noise.")
+def best_as_published(records: Records) -> Effect:
+    """Mean grade of the best of these models; under {LOW:g}, nearest to "-"."""
+    return judge_largest(mean_grades(records, gradient="cut", published=True), "grades", below=LOW)
+
+
+@claim(
+    "relu-sounds-better", "3.2, Table 3", "STFT/ReLU sounds better than STFT/ELU (keys, mallet, voice and all three)."
+)
+def relu_less_elu(records: Records) -> Effect:
+    """Mean grade of ReLU less that of ELU; more than 0."""
+    relu, elu = pairs(mean_grades(records, **STFT | {"instruments": FIRST_SETS}), "activation", "ReLU", "ELU")
+    return judge(require_sets(relu - elu, FIRST_SETS), "grades", above=0)
+
+
+def share(records: Records, activation: str, test: Callable[[pd.DataFrame], pd.Series]) -> Effect:
+    """Judge the share of the notes of a model of the first sets that pass a test."""
+    notes = select(records.quality, **STFT | {"instruments": FIRST_SETS, "activation": activation})
+    shares = 100 * test(notes).groupby([notes[kind] for kind in KINDS]).mean()
+    return judge(require_sets(shares, FIRST_SETS), "% of the notes", above=50, of="model", within=(0, 100))
+
+
+@claim("elu-medium", "3.2, Fig. 17", "Most notes of STFT/ELU are of medium quality.")
+def share_of_medium(records: Records) -> Effect:
+    """Share of a model's notes graded -/o or o; over half."""
+    return share(records, "ELU", lambda notes: notes.grade.isin(("-/o", "o")))
+
+
+@claim("relu-high", "3.2, Fig. 18", "Most notes of STFT/ReLU are of high quality.")
+def share_of_high(records: Records) -> Effect:
+    """Share of a model's notes graded o/+ or better; over half."""
+    return share(records, "ReLU", lambda notes: notes.grade.isin(("o/+", "+", "++")))
+
+
+@claim("relu-pitch", "3.2", "In most notes of STFT/ReLU the right pitch is heard.")
+def share_in_tune(records: Records) -> Effect:
+    """Share of a model's notes with {HEARD:.0%} or more of their loudness at the pitch; over half."""
+    return share(records, "ReLU", lambda notes: notes.pitch_heard >= HEARD)
+
+
+def brightening(notes: pd.DataFrame) -> pd.Series:
+    """Return how much brighter each model's notes of each role get from velocity 25 to 127, in octaves."""
+    rises = {model: velocity_heard(rows) for model, rows in notes.groupby(["cell", "role"])}
+    rises = {model: rise.generated.iloc[0] for model, rise in rises.items() if len(rise)}
+    if not rises:
+        raise Untestable("too few notes to tell pitch and velocity apart")
+    return pd.Series(rises, dtype=float).rename_axis(["cell", "role"])
+
+
+@claim("keys-velocity-not-heard", "3.2", "On keys, velocity can hardly be heard.")
+def brightening_of_keys(records: Records) -> Effect:
+    """How much brighter STFT/ReLU gets from velocity 25 to 127; under {AUDIBLE:g} octaves."""
+    notes = select(records.quality, **STFT | {"instruments": "keys", "activation": "ReLU"})
+    return judge(brightening(notes).to_numpy(), "octaves", below=AUDIBLE, of="model")
+
+
+@claim("brass1-elu-low", "3.2, Fig. 19", "Trained on one brass instrument, ELU sounds low.")
+def grade_of_brass1(records: Records) -> Effect:
+    """Mean grade of the notes; under {LOW:g}, nearest to "-"."""
+    grades = mean_grades(records, **STFT | {"instruments": "brass1", "activation": "ELU"})
+    return judge(grades, "grades", below=LOW, of="model")
+
+
+@claim("brass-several-high", "3.2", "Trained on several brass instruments, ReLU and ELU both sound high.")
+def grade_of_several_brass(records: Records) -> Effect:
+    """Mean grade of these models; over {HIGH:g}, nearest to "o/+" or above."""
+    grades = mean_grades(records, **STFT | {"instruments": SEVERAL_BRASS})
+    if set(grades.index.get_level_values("activation")) != set(PAPER_ACTIVATIONS):
+        raise Untestable("needs models of ReLU and of ELU")
+    return judge(require_sets(grades, SEVERAL_BRASS), "grades", above=HIGH, of="model")
+
+
+@claim("brass-velocity-heard", "3.2", "On brass, velocity is heard in the strength of the harmonics.")
+def brightening_of_brass(records: Records) -> Effect:
+    """How much brighter models of several instruments get from velocity 25 to 127; over {AUDIBLE:g} octaves.
+
+    The interval is over instruments.
+    """
+    rises = brightening(select(records.quality, **STFT | {"instruments": SEVERAL_BRASS}))
+    effect = judge(rises.groupby("role").mean().to_numpy(), "octaves", above=AUDIBLE, of="instrument")
+    return replace(effect, models=rises.index.get_level_values("cell").nunique())
+
+
+@claim("several-sound-better", "3.2, Table 3", "Models of more instruments sound better than models of one.")
+def several_less_one(records: Records) -> Effect:
+    """Mean grade on an instrument's notes less that of its own model (STFT, same epochs); more than 0.
+
+    The keys models of a profile may be trained for fewer epochs than the others.
+    """
+    epochs = {name: records.profile.sized(Cell(name)).epochs for name in INSTRUMENT_SETS}
+    notes = select(records.quality, **STFT)
+    grades = notes.grade.map(SCORES).groupby([notes.activation, notes.instruments, notes.role]).mean()
+    gains = []
+    for activation in PAPER_ACTIVATIONS:
+        for several in ("k+m+v", *SEVERAL_BRASS):
+            differences = [
+                grades[activation, several, role] - grades[activation, role, role]
+                for role in INSTRUMENT_SETS[several]
+                if epochs[several] == epochs.get(role)
+                and {(activation, several, role), (activation, role, role)} <= set(grades.index)
+            ]
+            gains += [np.mean(differences)] if differences else []
+    return judge(gains, "grades", above=0)
+
+
+def lead_on_same_notes(records: Records, one: tuple[str, str], other: tuple[str, str]) -> pd.Series:
+    """Return by how many grades an STFT model (instruments, activation) leads on the notes both play, for each seed."""
+
+    def grades(instruments: str, activation: str) -> pd.DataFrame:
+        notes = select(records.quality, **STFT | {"instruments": instruments, "activation": activation})
+        notes = notes.assign(score=notes.grade.map(SCORES))
+        return notes.pivot_table(index=["role", "pitch", "velocity"], columns="seed", values="score")
+
+    return (grades(*one) - grades(*other)).dropna(how="all").mean().dropna()
+
+
+@claim("brass-elu-worse-with-five", "3.2, Fig. 21", "With ELU, five brass instruments sound worse than three.")
+def three_less_five(records: Records) -> Effect:
+    """Grade of brass1-3/ELU less that of brass1-5/ELU, on the same notes; more than 0."""
+    return judge(lead_on_same_notes(records, ("brass1-3", "ELU"), ("brass1-5", "ELU")), "grades", above=0)
+
+
+@claim("brass-relu-best-with-five", "3.2, Fig. 22", "With ReLU, five brass instruments sound best of all brass models.")
+def five_less_best_rival(records: Records) -> Effect:
+    """Grade of brass1-5/ReLU less that of its strongest rival, on the same notes; more than 0."""
+    best = ("brass1-5", "ReLU")
+    rivals = [(name, activation) for name in ("brass1", *SEVERAL_BRASS) for activation in PAPER_ACTIVATIONS]
+    leads = [lead_on_same_notes(records, best, rival) for rival in rivals if rival != best]
+    return judge(min(leads, key=pd.Series.mean), "grades", above=0)
+
+
+def within_sets(values: pd.Series) -> pd.Series:
+    """Return each model's value less the mean of its instrument set; a model alone in its set is left out."""
+    sets = values.groupby("instruments")
+    return (values - sets.transform("mean"))[sets.transform("size") > 1]
+
+
+def lstm_and_grade(records: Records, loss: str, less: str | None = None) -> Effect:
+    """Correlate the STFT loss at the end of the LSTM stage with the grade, over the models trained on one loss.
+
+    Models are compared with those of the same instruments: a loud instrument has higher losses, whatever it sounds
+    like. Those whose gradient was cut are left out: they are bad in every stage, whichever matters. The same
+    correlation of another stage is subtracted if `less` names one.
+    """
+    trained = FLOW | {"training_loss": loss}
+    lstm, other = (
+        within_sets(np.log(final_loss(loss_curves(records, stage, spectrum="STFT", **trained)))) if stage else None
+        for stage in ("lstm", less)
+    )
+    return judge_rank_correlation(lstm, within_sets(mean_grades(records, **trained)), below=0, less=other)
+
+
+@claim("lstm-goes-with-grade", "4", "A lower loss in the LSTM goes with a better sound.")
+def correlation_of_lstm(records: Records) -> Effect:
+    """Rank correlation of the LSTM's last STFT loss with the mean grade, STFT models, within sets; below 0."""
+    return lstm_and_grade(records, "STFT")
+
+
+@claim("lstm-matters-most", "4", "The LSTM matters most: its loss tells more of the sound than the autoencoder's.")
+def lstm_less_autoencoder(records: Records) -> Effect:
+    """Rank correlation of the LSTM's last loss with the grade, less that of the autoencoder's; below 0."""
+    return lstm_and_grade(records, "STFT", less="autoencoder")
+
+
+@claim("unseen-pitches", "2.2", "SING can play pitches that it was not trained on.")
+def grade_of_unseen_pitches(records: Records) -> Effect:
+    """Grades of notes at pitches outside the training grid."""
+    raise Untestable("no such note is graded: it would have no target to be graded by")
+
+
+@claim("more-data", "4", "With more training data ReLU may lose its advantage over ELU.")
+def advantage_by_data(records: Records) -> Effect:
+    """Grades of ReLU less those of ELU, as the number of notes grows."""
+    raise Untestable("the grid has no larger set than the paper's, and its sets differ in their instruments too")
+
+
+@claim("tuned-to-relu", "4", "The other parts of SING may have been tuned to ReLU.")
+def grade_at_own_size(records: Records) -> Effect:
+    """Grades of ReLU and ELU models, each at sizes and rates chosen for it."""
+    raise Untestable("all models share one size and one learning rate")
+
+
+@claim("selu-sounds-better", "4", "SELU may sound better than ReLU.")
+def selu_less_relu(records: Records) -> Effect:
+    """Mean grade of STFT/SELU less that of STFT/ReLU; more than 0."""
+    grades = mean_grades(records, training_loss="STFT", activation=("ReLU", "SELU"))
+    selu, relu = pairs(grades, "activation", "SELU", "ReLU")
+    return judge(selu - relu, "grades", above=0)
