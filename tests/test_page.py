@@ -33,7 +33,7 @@ PLAYING = {"01-data": 8, "02-losses": 1, "05-quality": 18}
 @pytest.fixture(scope="module")
 def report(smoke_root):
     from singlib.grid import PROFILES
-    from singlib.runs.cluster import report
+    from singlib.report.page import report
 
     return report(PROFILES["smoke"])
 
