@@ -1,5 +1,7 @@
 """The report page and the notebooks' players in a real browser: whole, quiet, and with nothing fetched."""
 
+import re
+
 import nbformat
 import pandas as pd
 import pytest
@@ -31,7 +33,7 @@ PLAYING = {"01-data": 8, "02-losses": 1, "05-quality": 18}
 @pytest.fixture(scope="module")
 def report(smoke_root):
     from singlib.grid import PROFILES
-    from singlib.runs.cluster import report
+    from singlib.report.page import report
 
     return report(PROFILES["smoke"])
 
@@ -45,6 +47,7 @@ def test_the_report_saves_every_part_stamped(report):
     for number, rows in ((1, 7), (2, 8), (3, 21)):
         assert len(pd.read_csv(out / f"table{number}.csv")) == rows
         assert STAMP in (out / f"table{number}.md").read_text()
+    assert (out / "table3.png").stat().st_size > 5_000 and (out / "table3.svg").read_text().startswith("<?xml")
     checked = pd.read_csv(out / "claims.csv", keep_default_na=False)
     assert len(checked) > 40 and set(checked.verdict) <= set(VERDICTS)
     assert STAMP in (out / "claims.md").read_text()
@@ -60,21 +63,75 @@ def test_the_report_opens_by_double_click(browser, report):
     pictures = opened.evaluate(
         "() => [...document.images].map(i => ({whole: i.complete && i.naturalWidth > 300, alt: i.alt, src: i.src}))"
     )
-    assert len(pictures) == 25, "22 figures and three of the open question"
+    assert len(pictures) == 26, "22 figures, the grades of Table 3 and three of the open question"
     assert all(picture["whole"] for picture in pictures)
     assert all(len(picture["alt"]) > 30 and "No description" not in picture["alt"] for picture in pictures)
     seconds = opened.evaluate(LOAD)
     assert len(seconds) > 4 and all(abs(length - 4) < 0.01 for length in seconds)
     assert all(url.startswith("data:") for url in requests if url != report.as_uri()), "something is fetched"
     assert messages == []
-    # every entry of the contents leads to a heading, and every heading has one
-    lead = opened.evaluate(
-        "() => [...document.querySelectorAll('nav a')].map(a => document.querySelector(a.hash)?.tagName)"
-    )
-    headings = opened.evaluate("() => document.querySelectorAll('main h1, main h2, main h3').length")
-    assert None not in lead and len(lead) == headings >= 8
     assert opened.title().startswith("Modifications to SING")
     opened.close()
+
+
+@pytest.fixture
+def opened(browser, report):
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(report.as_uri())
+    yield page
+    page.close()
+
+
+def test_every_link_in_the_page_leads_somewhere(opened):
+    ids = opened.evaluate("() => [...document.querySelectorAll('[id]')].map(element => element.id)")
+    links = opened.evaluate(
+        """() => [...document.querySelectorAll('a[href^="#"]')].map(link => decodeURIComponent(link.hash.slice(1)))"""
+    )
+    assert set(links) <= set(ids)
+    numbered = {f"figure-{number}" for number in range(1, 23)} | {f"table-{number}" for number in range(1, 4)}
+    assert numbered <= set(links) and all(ids.count(name) == 1 for name in numbered)
+    headings = opened.evaluate("() => [...document.querySelectorAll('main :is(h1, h2, h3)')].map(h => h.id)")
+    assert set(headings) <= set(links) and len(headings) >= 8
+
+
+def test_the_first_screen_shows_what_was_found(opened):
+    """The sentences, the whole of Table 3 and of Figure 1; contents at the side."""
+    for what in (".celltag_summary", ".celltag_beside table", ".celltag_opening img"):
+        box = opened.locator(what).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 1000, what
+        assert box["x"] > opened.locator("nav").bounding_box()["width"] and box["x"] + box["width"] <= 1400, what
+    assert "gradient restored" in opened.locator(".celltag_summary").inner_text()
+
+
+def test_a_phone_has_the_contents_at_the_top_and_no_scrolling_sideways(opened):
+    opened.set_viewport_size({"width": 390, "height": 844})
+    opened.reload()
+    assert opened.evaluate("() => document.documentElement.scrollWidth") == 390
+    nav, main = (opened.locator(name).bounding_box() for name in ("nav", "main"))
+    assert nav["y"] + nav["height"] <= main["y"] and nav["height"] < 100
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_the_page_is_dark_where_the_reader_likes_it_dark_and_pictures_stay_on_white(opened, scheme, dark):
+    opened.emulate_media(color_scheme=scheme)
+    colour = "selector => getComputedStyle(document.querySelector(selector))[{}]".format
+    background, text = (
+        sum(map(int, re.findall(r"\d+", opened.evaluate(colour(f"'{what}'"), "body"))))
+        for what in ("backgroundColor", "color")
+    )
+    assert (background < 200 and text > 500) if dark else (background > 700 and text < 200)
+    assert opened.evaluate(colour("'backgroundColor'"), ".output_png") == "rgb(255, 255, 255)"
+
+
+def test_one_sound_plays_at_a_time(opened):
+    paused = """async () => {
+        const [one, other] = document.querySelectorAll('audio');
+        one.muted = other.muted = true;
+        await one.play();
+        await other.play();
+        return [one.paused, other.paused];
+    }"""
+    assert opened.evaluate(paused) == [True, False]
 
 
 def test_the_report_prints_without_players_and_contents(browser, report):

@@ -1,14 +1,14 @@
 """The report as one page: a self-contained HTML file that opens by double click, without a network.
 
-Pictures and sounds are inside. The page has a table of contents, alternative text, and prints well.
+`page.html.j2` is its template: contents at the side (at the top on a phone), pictures and sounds inside.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from string import Template
 
 from ..files import check_writable, project_folder, write_text
 from ..grid import Profile, check_choice
@@ -20,41 +20,16 @@ REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
 
 LIMIT = 30_000_000  # bytes that a page may have, to be sent by mail
 
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 68rem; padding: 1rem; }
-h1, h2, h3 { line-height: 1.25; margin-top: 2em; }
-nav { border: 1px solid #ccc; padding: 0.5rem 1.5rem; }
-nav li.h3 { margin-left: 1.5rem; }
-a { color: #0072B2; }
-img { display: block; max-width: 100%; height: auto; margin: 1rem auto 0; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; display: block; overflow-x: auto; }
-th, td { border: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
-th { background: #f3f3f3; }
-audio { height: 2rem; }
-pre { white-space: pre-wrap; }
-@media print {
-  body { max-width: none; font-size: 10pt; }
-  nav, audio { display: none; }
-  h2 { break-before: page; }
-  h2, h3 { break-after: avoid; }
-  img, tr { break-inside: avoid; }
-  table { display: table; }
-}
-</style>
-</head>
-<body>
-<nav aria-label="Contents"><strong>Contents</strong><ul>$contents</ul></nav>
-<main>$main</main>
-</body>
-</html>
-""")
+
+def headings(main: str) -> list[tuple[str, str, str]]:
+    """Return level, id and text of each heading that nbconvert has written."""
+    return re.findall(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"', main)
+
+
+def anchors(main: str) -> list[tuple[str, list[str]]]:
+    """Return the ids of the figures and those of the tables, by number."""
+    ids = sorted(re.findall(r'<a id="((?:figure|table)-\d+)"', main), key=lambda name: int(name.split("-")[1]))
+    return [(kind, [name for name in ids if name.startswith(kind)]) for kind in ("figure", "table")]
 
 
 def write(notebooks: list[Path], page: Path) -> Path:
@@ -78,25 +53,18 @@ def write(notebooks: list[Path], page: Path) -> Path:
         If the page would have more than 30 MB.
     """
     import nbformat  # seconds to import, and every command imports this module
-    from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True, embed_images=True)
-    bodies = []
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:  # warnings and progress bars are for the notebook
-            cell.outputs = [output for output in cell.get("outputs", []) if output.get("name") != "stderr"]
-        bodies.append(exporter.from_notebook_node(notebook)[0])
-    main = BeautifulSoup("".join(bodies), "html.parser")
-    for link in main.select("a.anchor-link"):
-        link.decompose()
-    contents = []
-    for number, heading in enumerate(main.select("h1, h2, h3")):
-        heading["id"] = f"section-{number}"
-        contents.append(f'<li class="{heading.name}"><a href="#section-{number}">{heading.get_text()}</a></li>')
-    title = main.select_one("h1, h2, h3")
-    text = _PAGE.substitute(title=title.get_text() if title else "", contents="".join(contents), main=str(main))
+    cells = [cell for path in notebooks for cell in nbformat.read(path, as_version=4).cells]
+    title = cells[0].source.splitlines()[0].lstrip("# ")
+    exporter = HTMLExporter(
+        template_file=str(Path(__file__).with_name("page.html.j2")),
+        filters={"headings": headings, "anchors": anchors},
+        exclude_input=True,
+        exclude_output_prompt=True,
+        embed_images=True,
+    )
+    text, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells, metadata={"title": title}))
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{page} would have {len(text.encode()) / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}")
     write_text(page, text)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, SVG, Markdown, display
+from matplotlib.figure import Figure
 
 from .. import nsynth
 from ..files import write_text
-from ..grading.grades import SCORES, model_grade
+from ..grading.grades import GRADES, SCORES, ModelGrade, model_grade
 from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, PROFILES, Cell, cells
 from ..listening import blind_test
 from ..nsynth import selection
@@ -34,7 +38,42 @@ PAPER_GRADES = {
     "brass1-3": ("++", "++", "-", "-", "-", "-"),
     "brass1-5": ("++", "+", "-", "-", "-", "-"),
 }
-NOT_CALCULATED = "not calculated"
+NOT_CALCULATED, MISSING = "not calculated", "missing"
+
+
+class Source(NamedTuple):
+    """Who gave a grade of Table 3: the name in the report, and how it is drawn (Okabe and Ito's colours)."""
+
+    name: str
+    colour: str
+    marker: str
+
+
+SOURCES = {
+    "paper": Source("authors' ears", "#666666", "D"),
+    "published": Source("our rerun, gradient cut", "#D55E00", "s"),
+    "corrected": Source("gradient restored", "#0072B2", "o"),
+}
+# Background and text of each of `GRADES`: ColorBrewer's YlGnBu, told apart by the colour-blind and in grey.
+GRADE_COLOURS = (
+    *(("#ffffcc", "#111"), ("#c7e9b4", "#111"), ("#7fcdbb", "#111")),
+    *(("#41b6c4", "#111"), ("#2171b5", "#fff"), ("#253494", "#fff")),
+)
+SCALE = dict(
+    zip(
+        GRADES,
+        (
+            "silent, or static noise",
+            "noise that moves a little",
+            "noise that moves as the note does, or a wrong pitch",
+            "the pitch, but noisy or with another envelope",
+            "the pitch, its onset and its decay",
+            "clean and bright like the note",
+        ),
+        strict=True,
+    )
+)
+FEW = 5  # entries: the order of fewer says nothing
 _COLUMNS = [(loss, activation) for loss in ("STFT", "CQT", "MFC") for activation in PAPER_ACTIVATIONS]
 
 
@@ -181,32 +220,35 @@ def perceived(records: Records) -> pd.DataFrame:
         A row for each instrument set, training loss, activation and source ("paper": the authors' ears;
         "published" and "corrected": `singlib.grading.grades`; with ", listeners": `singlib.listening.blind_test`, where
         there are any): ``grade``, with the 95 % interval (`singlib.grading.grades.model_grade`), as "o/+ [o, +]"; or
-        "not calculated", "missing".
+        "not calculated", "missing". The same as numbers, 0 to 5, where there are any: ``score``, ``low``, ``high``.
     """
-    said = blind_test.load(records)
-    said = said[said.reliable]
+    ratings = blind_test.load(records)
+    ratings = ratings[ratings.reliable]
     rows = []
     for instruments, grades in PAPER_GRADES.items():
         for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
-            entry = {"instruments": instruments, "loss": loss, "activation": activation}
-            rows.append(entry | {"source": "paper", "grade": paper})
             kind = _entry(records.grid, instruments, loss, activation)
-            chosen = {
+            names = {
                 "published": [cell.name for cell in kind if cell.published],
                 "corrected": [cell.name for cell in kind if cell.gradient == "flow"],
             }
-            for source, names in chosen.items():
-                rows.append(entry | {"source": source, "grade": _grade(records.quality, names)})
-                if len(said):
-                    rows.append(entry | {"source": f"{source}, listeners", "grade": _grade(said, names)})
+            found: dict[str, ModelGrade | str] = {"paper": ModelGrade(*[float(SCORES[paper])] * 3)}
+            for source in names:
+                found[source] = _grade(records.quality, names[source])
+                if len(ratings):
+                    found[f"{source}, listeners"] = _grade(ratings, names[source])
+            for source, grade in found.items():
+                entry = {"instruments": instruments, "loss": loss, "activation": activation, "source": source}
+                numbers = grade._asdict() if isinstance(grade, ModelGrade) else {}
+                rows.append(entry | {"grade": str(grade)} | numbers)
     return pd.DataFrame(rows)
 
 
-def _grade(graded: pd.DataFrame, names: list[str]) -> str:
+def _grade(graded: pd.DataFrame, names: list[str]) -> ModelGrade | str:
     if not names:
         return NOT_CALCULATED
     notes = graded[graded.cell.isin(names)] if len(graded) else graded
-    return str(model_grade(list(notes.grade), list(notes.cell))) if len(notes) else "missing"
+    return model_grade(list(notes.grade), list(notes.cell)) if len(notes) else MISSING
 
 
 def table_3(records: Records) -> pd.DataFrame:
@@ -225,6 +267,83 @@ def table_3(records: Records) -> pd.DataFrame:
         columns=["/".join(column) for column in _COLUMNS],
     )
     return table.rename_axis(columns=None)
+
+
+def source_name(source: str) -> str:
+    """Return a source of `perceived` in the words of the report: "published, listeners" as "..., listeners"."""
+    who, *listeners = source.split(", ")
+    return ", ".join([SOURCES[who].name, *listeners])
+
+
+def table_3_html(table: pd.DataFrame) -> str:
+    """Return Table 3 in HTML: an instrument set's rows together, each grade in its colour, the scale under it."""
+
+    def colour(grade: str) -> str:
+        if (score := SCORES.get(grade.split(" ")[0])) is None:
+            return "color: #888"
+        return "background: {}; color: {}".format(*GRADE_COLOURS[score])
+
+    def text(grade: str) -> str:
+        nearest, _, interval = grade.partition(" ")
+        return {NOT_CALCULATED: "n/a", MISSING: "not yet"}.get(grade, f"{nearest} <small>{interval}</small>")
+
+    sources = list(table.index.get_level_values("grade"))
+    borders = [
+        {"selector": f".row{row}", "props": "border-top: 2px solid #888"}
+        for row, source in enumerate(sources)
+        if source == sources[0]
+    ]
+    marks = {
+        source_name(source): f"border-left: 5px solid {SOURCES[source.split(',')[0]].colour}" for source in sources
+    }
+    named = table.rename(index=source_name, level="grade")
+    named.columns = pd.MultiIndex.from_tuples(_COLUMNS)
+    styled = named.style.map(colour).map_index(marks.get, level="grade").format(text).hide(names=True)
+    scale = "; ".join(
+        f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, meaning in SCALE.items()
+    )
+    return f"{styled.set_table_styles(borders).to_html(table_uuid='grades')}<p>{scale}; n/a: never calculated.</p>"
+
+
+@plt.style.context("default")  # whatever a matplotlibrc says
+def draw_grades(records: Records) -> Figure:
+    """Draw Table 3: a panel for each loss and activation, a dot with its 95 % interval for each source and set."""
+    tidy = perceived(records)
+    sets, sources = list(PAPER_GRADES), list(tidy.source.unique())
+    figure, axes = plt.subplots(2, 3, figsize=(8, 6.4), sharex=True, sharey=True, layout="constrained")
+    for row, activation in zip(axes, PAPER_ACTIVATIONS, strict=True):
+        for panel, loss in zip(row, ("STFT", "CQT", "MFC"), strict=True):
+            entries = tidy[(tidy.loss == loss) & (tidy.activation == activation)]
+            for place, source in enumerate(sources):
+                if loss == "STFT" and source.startswith("published"):
+                    continue  # the same models as "corrected"
+                graded = entries[(entries.source == source) & entries.score.notna()]
+                style = SOURCES[source.split(", ")[0]]
+                panel.errorbar(
+                    graded.score,
+                    [sets.index(name) + 0.6 * (place / (len(sources) - 1) - 0.5) for name in graded.instruments],
+                    xerr=[graded.score - graded.low, graded.high - graded.score],
+                    fmt=style.marker,
+                    color=style.colour,
+                    mfc="white" if source == "paper" or "listeners" in source else None,
+                    capsize=2,
+                    label=source_name(source),
+                )
+            panel.set_title(f"{loss}, {activation}", fontsize=10)
+            panel.set_xticks(range(len(GRADES)), GRADES)
+            panel.set_yticks(range(len(sets)), sets)
+            panel.set(xlim=(-0.4, len(GRADES) - 0.6), ylim=(len(sets) - 0.5, -0.5))
+            panel.grid(axis="x", color="0.9")
+            panel.hlines([line + 0.5 for line in range(len(sets) - 1)], *panel.get_xlim(), color="0.9", lw=0.8)
+            panel.spines[["top", "right"]].set_visible(False)
+    for panel in axes[-1]:
+        panel.set_xlabel("grade")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("trained on")
+    figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=10)
+    if not records.profile.evidence:
+        figure.suptitle(f"{records.profile.name}: {STAMP}", x=0.995, ha="right", size=8, color="#B00020")
+    return figure
 
 
 def taus(records: Records) -> pd.DataFrame:
@@ -266,22 +385,57 @@ def why(number: int, records: Records) -> str:
             "share of the samples is generated, evenly over pitch and velocity."
         )
         return text if data == "nsynth-train" else f"{text} data/{data} has other instruments, and fewer notes."
-    return f"Kendall's tau with the paper's grades.\n\n{taus(records).reset_index().to_markdown(index=False)}"
+    return f"{agreement(records)} On the STFT both rows are the same models: its gradient was never lost."
 
 
+def agreement(records: Records) -> str:
+    """Say how far each source grades in the authors' order: Kendall's tau, and what it means."""
+    parts = []
+    for source, row in taus(records).sort_index(ascending=False).iterrows():
+        counted = [
+            f"{row[f'tau ({which})']:.2f} over {row[f'entries ({which})']:.0f} {entries}"
+            for which, entries in (("all", "entries"), ("STFT", "of the STFT"))
+            if row[f"entries ({which})"] >= FEW
+        ]
+        parts.append(f"{source_name(source)} {' and '.join(counted) or '(too few entries yet)'}")
+    return f"Kendall's tau with the authors' order (1: the same, 0: no relation): {', '.join(parts)}."
+
+
+@plt.style.context("default")
 def save(number: int, records: Records) -> str:
-    """Save a table as CSV and Markdown under ``figures/<profile>/``; return the Markdown."""
+    """Save a table as CSV and Markdown under ``figures/<profile>/``, Table 3 as a picture too; return the Markdown."""
     frame = (table_1, table_2, table_3)[number - 1](records)
+    path = output_folder(records.profile) / f"table{number}"
+    frame.to_csv(path.with_suffix(".csv"))
+    if number == 3:
+        picture = draw_grades(records)
+        picture.savefig(path.with_suffix(".png"), dpi=150)
+        with plt.rc_context({"svg.hashsalt": "singlib"}):  # the same picture is the same file
+            picture.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        plt.close(picture)
+        frame = frame.rename(index=source_name, level="grade")
     text = f"**Table {number}.** {CAPTIONS[number]}.\n\n{frame.reset_index().to_markdown(index=False)}\n"
     text += f"\n{why(number, records)}\n"
     if not records.profile.evidence:
         text += f"\n*{records.profile.name}: {STAMP}*\n"
-    path = output_folder(records.profile) / f"table{number}"
-    frame.to_csv(path.with_suffix(".csv"))
     write_text(path.with_suffix(".md"), text)
     return text
 
 
 def show(number: int, records: Records) -> None:
     """Save a table (see `save`) and display it with its caption."""
-    display(Markdown(save(number, records)))
+    text = f'<a id="table-{number}"></a>{save(number, records)}'
+    if number != 3:
+        display(Markdown(text))
+        return
+    caption, _, note = text.partition("\n\n")
+    display(Markdown(caption), HTML(table_3_html(table_3(records))), Markdown(note.partition("\n\n")[2]))
+
+
+def show_grades(records: Records) -> None:
+    """Display the picture of Table 3, saved by `save`."""
+    alternative = (
+        "Table 3 as a picture: the grade of each loss, activation and instrument set, the authors' beside ours."
+    )
+    path = output_folder(records.profile) / "table3.svg"
+    display(SVG(path, metadata={"alt": alternative}))
