@@ -11,14 +11,15 @@ __version__ = "0.1.0"
 
 # Modules of README and notebooks before the packages were made, and where their names are now: for one release.
 _MOVED = {
-    "answer": "notebooks/06-open-question.ipynb",
-    "assay": "singlib.grading.controls",
+    "answer": "singlib.report.grades_by_kind and notebooks/06-open-question.ipynb",
+    "assay": "singlib.grading.controls and notebooks/05-quality.ipynb",
     "audit": "singlib.spectra",
     "batch": "singlib.runs.cluster",
     "choice": "singlib.nsynth.selection",
     "controls": "singlib.grading.controls",
+    "effort": "singlib.report.grades_by_kind",
     "figures": "singlib.report.figures",
-    "gallery": "notebooks/01-data.ipynb",
+    "gallery": "singlib.nsynth.velocity and notebooks/01-data.ipynb",
     "generation": "singlib.network.generation",
     "models": "singlib.network.sing",
     "parameters": "singlib.runs.notebooks",

@@ -14,7 +14,6 @@ from singlib.grading import controls, grades, measures
 from singlib.grading import pitch as pitch_of
 from singlib.grading.grades import GRADES, SCORES, THRESHOLDS, grade, grade_of, model_grade
 from singlib.nsynth import SAMPLE_RATE, Label, index, read_waveform
-from singlib.report import assay
 
 PROJECT = Path(__file__).parents[1]
 SECONDS = np.arange(nsynth.SAMPLES) / SAMPLE_RATE
@@ -76,7 +75,7 @@ def campaign(data, labels):
 
 
 def test_the_bars_on_some_notes_of_every_instrument():
-    check_bars(campaign("mini", assay.spread("mini")))
+    check_bars(campaign("mini", controls.held_out("mini", each=1)))
 
 
 @pytest.mark.slow
@@ -85,12 +84,12 @@ def test_the_bars_on_the_half_that_no_threshold_was_fixed_on(data, monkeypatch):
     if not (PROJECT / "data" / data).is_dir():
         pytest.skip(f"data/{data} is not there")
     monkeypatch.setenv("SINGLIB_ROOT", str(PROJECT))
-    check_bars(campaign(data, assay.reported(data)))
+    check_bars(campaign(data, controls.held_out(data)))
 
 
 def test_thresholds_are_reported_on_other_notes_than_they_were_fixed_on():
-    reported = assay.reported("mini")
-    assert len(reported) == 110 and set(assay.spread("mini", 2)) <= set(reported)
+    others = controls.held_out("mini")
+    assert len(others) == 110 and set(controls.held_out("mini", each=2)) <= set(others)
 
 
 @pytest.mark.parametrize("pitch", [21, 30, 36, 60, 84, 95, 102, 108])
@@ -250,9 +249,3 @@ def test_controls_are_what_they_say(label):
     assert np.count_nonzero(made["a click"]) == 1
     again = controls.controls("mini", label)
     assert all(np.array_equal(made[name], again[name]) for name in made), "seeded"
-
-
-def test_every_control_has_its_picture():
-    label = Label("keys", 66, 100)
-    titles = [axes.get_title(loc="left").split(":")[0] for axes in assay.pictures("mini", label).axes]
-    assert [title for title in titles if title] == list(controls.controls("mini", label))

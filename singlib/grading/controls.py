@@ -6,11 +6,16 @@ random follows from a seed. `controls` makes all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import librosa
 import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
 
 from .. import nsynth
-from ..nsynth import SAMPLE_RATE, Label, read_waveform
+from ..nsynth import SAMPLE_RATE, TABLE2, Label, read_waveform
+from .grades import grade
 
 FRAME, HOP = 1024, 256  # samples, those of the paper's spectrograms
 
@@ -61,6 +66,11 @@ def shifted(waveform: np.ndarray, semitones: float) -> np.ndarray:
     if not semitones:
         return waveform
     return librosa.effects.pitch_shift(waveform, sr=SAMPLE_RATE, n_steps=semitones)
+
+
+def faster(waveform: np.ndarray, cents: float) -> np.ndarray:
+    """Return the note played faster, and so at a higher pitch; its length changes too."""
+    return librosa.resample(waveform, orig_sr=SAMPLE_RATE * 2 ** (cents / 1200), target_sr=SAMPLE_RATE)
 
 
 def delayed(waveform: np.ndarray, seconds: float) -> np.ndarray:
@@ -115,6 +125,44 @@ def controls(data: str, label: Label) -> dict[str, np.ndarray]:
         "a click": click(waveform),
         "silence": silence(waveform),
     }
+
+
+def held_out(data: str, each: int | None = None) -> list[Label]:
+    """List every other note: thresholds were fixed on the first, third, ... of them, and are tried on these.
+
+    Parameters
+    ----------
+    data : str
+        Folder under ``data/``.
+    each : int, optional
+        How many of each instrument, evenly over pitch; all of them if left out.
+    """
+    labels = list(nsynth.index(data))[1::2]
+    if each is None:
+        return labels
+    chosen = []
+    for role in TABLE2:
+        own = [label for label in labels if label.role == role]
+        chosen += [own[int((place + 0.5) * len(own) / each)] for place in range(min(each, len(own)))]
+    return chosen
+
+
+def grade_controls(data: str, labels: Sequence[Label]) -> pd.DataFrame:
+    """Measure and grade every control of some notes.
+
+    Returns
+    -------
+    DataFrame
+        A row for each note and control: ``role``, ``pitch``, ``velocity``, ``control``, the measures, ``grade``.
+    """
+    rows = []
+    # A few notes take seconds, and their bar would stay in the notebook, at 0 %.
+    for label in tqdm(labels, desc="notes", mininterval=5, disable=len(labels) <= len(TABLE2)):
+        made = controls(data, label)
+        for name, waveform in made.items():
+            measured = grade(waveform, made["the note itself"], label.pitch)
+            rows.append(label._asdict() | {"control": name} | measured)
+    return pd.DataFrame(rows)
 
 
 def envelope(waveform: np.ndarray) -> np.ndarray:

@@ -190,3 +190,10 @@ class Trainer:
         if bad:
             raise FloatingPointError(f"{self.cell.name}: the {', '.join(bad)} loss is not finite in {stage} {epoch}")
         return means, updates
+
+
+def autoencoder_losses(cell: Cell, profile: Profile, notes: nsynth.Notes, epochs: int) -> list[float]:
+    """Train the autoencoder of a cell; return its training loss before the first and after each epoch."""
+    trainer = Trainer(cell, profile, notes, torch.device("cpu"))
+    optimiser = torch.optim.Adam(trainer.parameters("autoencoder"), lr=profile.learning_rate)
+    return [trainer.run_epoch("autoencoder", epoch, optimiser)[0][cell.loss] for epoch in range(epochs + 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 
 from ..files import project_folder
 from .notes import TABLE2, VELOCITIES, Label, at_hand, index
@@ -37,8 +38,24 @@ def counts(data: str) -> dict[str, int]:
 
 
 def nearest(data: str, role: str, pitch: int, velocity: int) -> Label:
-    """Return the note of a role nearest in pitch, then in velocity."""
-    return min(labels(data, (role,)), key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity)))
+    """Return the note of a role that is nearest in pitch, then in velocity."""
+    return _nearest(labels(data, (role,)), (pitch, velocity))
+
+
+def examples(labels: Iterable[Label]) -> list[Label]:
+    """Choose a note of each role: the one of Figures 16-22, or the middle of Table 2's range at velocity 100."""
+    labels = list(labels)
+    chosen = []
+    for role in dict.fromkeys(label.role for label in labels):
+        middle = (TABLE2[role].lowest + TABLE2[role].highest) // 2
+        chosen.append(
+            _nearest([label for label in labels if label.role == role], FIGURE_NOTES.get(role, (middle, 100)))
+        )
+    return chosen
+
+
+def _nearest(labels: list[Label], wanted: tuple[int, int]) -> Label:
+    return min(labels, key=lambda label: (abs(label.pitch - wanted[0]), abs(label.velocity - wanted[1])))
 
 
 def notes_to_generate(data: str, role: str) -> list[Label]:
@@ -54,7 +71,7 @@ def notes_to_generate(data: str, role: str) -> list[Label]:
     for place in range(wanted):
         pitch = pitches[place * len(pitches) // wanted]
         velocity = VELOCITIES[2 * place % len(VELOCITIES)]  # by twos: neighbours in pitch differ in velocity
-        chosen.append(min(left, key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity))))
+        chosen.append(_nearest(left, (pitch, velocity)))
         left.remove(chosen[-1])
     if role in FIGURE_NOTES:
         shown = nearest(data, role, *FIGURE_NOTES[role])

@@ -7,6 +7,6 @@ It needs nothing else of singlib:
 >>> print(gradient_report(lambda: loss(model(x), target), model))
 """
 
-from .gradients import GradientReport, gradient_report
+from .gradients import GradientReport, follow_gradient, gradient_report
 from .loss import SpectralLoss
 from .transforms import CQT, FRAME, HOP, MFC, SPECTRA, STFT, Spectrum

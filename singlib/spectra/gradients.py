@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,3 +205,32 @@ def _norm(gradient: Tensor | None) -> float:
         return float("nan")
     gradient = gradient.coalesce().values() if gradient.is_sparse else gradient
     return gradient.norm().item() if gradient.isfinite().all() else float("inf")
+
+
+def follow_gradient(steps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
+    """Run ``backward()`` from the last of some steps, and list which of them the gradient reaches.
+
+    Parameters
+    ----------
+    steps : mapping
+        Name -> what a loss was computed through, in order: a weight of the network first, the loss last.
+
+    Returns
+    -------
+    DataFrame
+        A row for each step: ``type``, ``shape``, ``made by`` (the function of the graph) and the norm of the
+        ``gradient`` that arrived, to one digit.
+    """
+    tensors = [value for value in steps.values() if isinstance(value, Tensor)]
+    for value in tensors:
+        if value.requires_grad:
+            value.grad = None
+            value.retain_grad()
+    tensors[-1].backward()
+    rows = []
+    for name, value in steps.items():
+        tensor = isinstance(value, Tensor)
+        made = value.grad_fn.name().removesuffix("0") if tensor and value.grad_fn else "a leaf" if tensor else "-"
+        norm = f"{value.grad.norm().item():.1g}" if tensor and value.grad is not None else "none"
+        rows.append((name, type(value).__name__, tuple(value.shape), made, norm))
+    return pd.DataFrame(rows, columns=["step", "type", "shape", "made by", "gradient"]).set_index("step")

@@ -4,14 +4,15 @@ import json
 
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import soundfile
 
-from singlib import nsynth
+from conftest import PROJECT
 from singlib.grid import PROFILES
-from singlib.listening import players
-from singlib.nsynth import VELOCITIES, Notes
-from singlib.report import gallery, tables
+from singlib.nsynth import TABLE2, VELOCITIES, Label, Notes, selection
+from singlib.nsynth.velocity import effect_of_velocity, level_and_brightness
+from singlib.report import tables
 from singlib.runs import records
 
 
@@ -36,14 +37,14 @@ def known(monkeypatch):
         ("keys", "mallet"),
         "",
     )
-    monkeypatch.setattr(nsynth, "load_notes", lambda data, roles: notes)
+    monkeypatch.setattr("singlib.nsynth.velocity.load_notes", lambda data, roles: notes)
     return notes
 
 
 def test_level_and_brightness_follow_velocity_as_they_were_made_to(known):
-    frame = gallery.measures("mini")
+    frame = level_and_brightness("mini")
     assert len(frame) == 20 and set(frame.velocity) == set(VELOCITIES)
-    table = gallery.follows(frame)
+    table = effect_of_velocity(frame)
     step = np.polyfit(VELOCITIES, np.arange(5), 1)[0] * (VELOCITIES[-1] - VELOCITIES[0])  # steps from first to last
     assert table["level (dB)"].to_dict() == pytest.approx({"keys": 2 * step, "mallet": 0}, abs=0.1)
     assert table["brightness (octaves)"].to_dict() == pytest.approx({"keys": 0, "mallet": step / 10}, abs=0.06)
@@ -52,16 +53,16 @@ def test_level_and_brightness_follow_velocity_as_they_were_made_to(known):
 
 def test_a_pitch_of_one_velocity_says_nothing_of_velocity(known, monkeypatch):
     few = Notes(known.waveforms[:6], known.instrument[:6], known.pitch[:6], known.velocity[:6], known.roles, "")
-    monkeypatch.setattr(nsynth, "load_notes", lambda data, roles: few)
-    assert set(gallery.measures("mini").pitch) == {57}
+    monkeypatch.setattr("singlib.nsynth.velocity.load_notes", lambda data, roles: few)
+    assert set(level_and_brightness("mini").pitch) == {57}
 
 
-def test_every_picture_shows_every_instrument():
-    names = [text.get_text() for text in gallery.keyboard("mini").axes[0].get_yticklabels()]
-    assert [name.split("\n")[0] for name in names] == list(nsynth.TABLE2)
-    titles = [axes.get_title(loc="left") for axes in gallery.waveforms("mini").axes]
-    assert sum(title.startswith(tuple(nsynth.TABLE2)) for title in titles) == 8
-    assert players.table(gallery.sounds("mini")).data.count("<audio") == 8
+def test_an_example_of_each_role_is_the_one_of_the_figures_or_of_the_middle():
+    chosen = selection.examples(selection.labels("mini"))
+    assert [label.role for label in chosen] == list(TABLE2)
+    assert Label("keys", 66, 100) in chosen and Label("brass1", 62, 100) in chosen
+    assert Label("mallet", 63, 100) in chosen  # of 21 to 108 the middle is 64
+    assert selection.examples([Label("voice", 40, 25)]) == [Label("voice", 40, 25)] and selection.examples([]) == []
 
 
 def made_up(root, notes):
@@ -88,23 +89,28 @@ def made_up(root, notes):
     ids=["one note", "one velocity", "one role of several velocities"],
 )
 def test_a_data_set_of_few_roles_or_one_velocity_is_shown(tmp_path, monkeypatch, notes, changes):
-    """All that 01-data shows."""
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     made_up(tmp_path, notes)
     assert (tables.instruments("mini")["sampl."] != "0").sum() >= len(notes)
     nothing = records.Records(PROFILES["smoke"], pd.DataFrame(), pd.DataFrame(), [])
     assert tables.table_1(nothing)["sampl."].min() == 0 and "Notes here" in tables.overview(nothing).data
-    assert gallery.keyboard("mini").axes
-    assert len(gallery.waveforms("mini").axes) == 2 * len(notes) + 1  # and the colour bar
-    assert players.table(gallery.sounds("mini")).data.count("<audio") == len(notes)
-    measures = gallery.measures("mini")
-    assert len(gallery.velocity(measures).axes) == max(1, 2 * changes)
-    assert gallery.follows(measures).shape == (changes, 2)
+    measured = level_and_brightness("mini")
+    assert len(measured) == 2 * changes and effect_of_velocity(measured).shape == (changes, 2)
+
+
+def test_the_notebook_shows_a_data_set_of_one_note(tmp_path, monkeypatch):
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
+    made_up(tmp_path, {"fluidr3_grand_piano": [(60, 100)]})
+    shown = papermill.execute_notebook(
+        PROJECT / "notebooks" / "01-data.ipynb", tmp_path / "out.ipynb", progress_bar=False
+    )
+    said = str([cell.get("outputs") for cell in shown.cells])
+    assert said.count("image/png") == 2 and "No pitch has notes of several velocities" in said
 
 
 def test_a_data_set_without_any_of_the_roles_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     made_up(tmp_path, {"fluidr3_banjo": [(60, 100)]})
-    for show in (gallery.waveforms, gallery.sounds, gallery.measures):
+    for show in (selection.labels, level_and_brightness):
         with pytest.raises(ValueError, match="data/mini holds no note of keys, mallet"):
             show("mini")

@@ -1,0 +1,81 @@
+"""The corrected models, those whose gradient flows, as tidy frames: losses and grades by kind, and what they took.
+
+A *kind* is a training loss and an activation, "CQT/ELU". Every frame has its columns also where no model is finished.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from librosa import midi_to_hz
+
+from ..claims.effects import STAGES_OF_TIME
+from ..grading.grades import HEARD, SCORES, model_grade
+from ..grading.pitch import TRACKED
+from ..grid import INSTRUMENT_SETS
+from ..nsynth import selection
+from ..runs.records import Records
+
+KIND = ["instruments", "training_loss", "activation", "kind"]
+
+
+def relative_losses(records: Records, instruments: str = "keys") -> pd.DataFrame:
+    """Return the losses of one set's corrected models, relative to those of their untrained autoencoder.
+
+    Returns
+    -------
+    DataFrame
+        A row for each model, stage, epoch and spectrum: `KIND`, ``cell``, ``stage``, ``epoch``, ``spectrum``,
+        ``loss`` and ``relative``.
+    """
+    history = _corrected(records.history)
+    if history.empty:
+        return pd.DataFrame(columns=[*KIND, "cell", "stage", "epoch", "spectrum", "loss", "relative"])
+    history = history[history.instruments == instruments]
+    untrained = history[(history.stage == "autoencoder") & (history.epoch == 0)].set_index(["cell", "spectrum"]).loss
+    history = history.join(untrained.rename("untrained"), on=["cell", "spectrum"])
+    return history.assign(relative=history.loss / history.untrained)
+
+
+def grades_by_kind(records: Records) -> pd.DataFrame:
+    """Grade the corrected models of each kind and set: `KIND`, ``score``, ``low`` and ``high``, 0 to 5.
+
+    The interval is `singlib.grading.grades.model_grade`'s, 95 %: over models where a kind has several, else over notes.
+    """
+    quality = _corrected(records.quality)
+    groups = quality.groupby(KIND) if len(quality) else ()
+    rows = [(*kind, *model_grade(list(group.grade), list(group.cell))) for kind, group in groups]
+    return pd.DataFrame(rows, columns=[*KIND, "score", "low", "high"])
+
+
+def training_and_grades(records: Records) -> pd.DataFrame:
+    """Return a row for each corrected model: what its training took, and how it sounds.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `Records.about`, ``kind``; ``updates`` and ``notes_seen`` of autoencoder and fine-tuning, the stages
+        that train on sound; ``seconds`` of all three stages; ``in_tune``, the share in % of the generated notes in the
+        pitch tracker's range that are heard at their label; ``score``, the mean grade, 0 to 5.
+    """
+    about = _corrected(records.about)
+    if about.empty:
+        return pd.DataFrame(columns=[*KIND, "cell", "updates", "notes_seen", "seconds", "in_tune", "score"])
+    history = records.history[records.history.stage != "lstm"]
+    last = history.groupby(["cell", "stage"])[["updates", "epoch"]].max().groupby("cell").sum()
+    counts = selection.counts(records.profile.data)
+    notes = {name: sum(counts[role] for role in roles) for name, roles in INSTRUMENT_SETS.items()}
+    quality = records.quality
+    quality = quality.assign(score=quality.grade.map(SCORES), in_tune=100.0 * (quality.pitch_heard >= HEARD))
+    tracked = quality.pitch.map(midi_to_hz).between(*TRACKED)
+    means = pd.concat([quality.groupby("cell").score.mean(), quality[tracked].groupby("cell").in_tune.mean()], axis=1)
+    joined = about.merge(last, on="cell").merge(means, on="cell")
+    return joined.assign(
+        notes_seen=joined.epoch * joined.instruments.map(notes), seconds=joined[list(STAGES_OF_TIME)].sum(axis=1)
+    )
+
+
+def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    frame = frame[(frame.gradient == "flow") & (frame.elu_alpha == 1)]
+    return frame.assign(kind=frame.training_loss + "/" + frame.activation)
