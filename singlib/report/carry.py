@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile, cells, check_choice
 from ..listening.spectrograms import Note, target
-from ..listening.spectrograms import shown as shown_note
 from ..nsynth import Label, selection
 from ..runs import recorded
 from ..runs.models import publish
@@ -64,8 +63,8 @@ def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
     known = {cell.name: Run(cell, profile) for cell in cells(profile)}
     for name in models:
         check_choice("cell", name, [name for name, run in known.items() if run.state() == "done"])
-    shown = {figure.role: shown_note(figure, profile) for figure in FIGURES.values() if isinstance(figure, Note)}
-    targets = {label: target(profile, label) for label in shown.values()}
+    shown = {figure.label(profile) for figure in FIGURES.values() if isinstance(figure, Note)}
+    targets = {label: target(profile, label) for label in sorted(shown)}
     names = recorded.carry(profile, notes_played(profile), targets)
     for name in models:
         publish(known[name])

@@ -89,7 +89,6 @@ def in_numbers(row: pd.Series) -> str:
     return f"{size}{interval} {row.unit}, n = {row.models}" + (f" ({more})" if more else "")
 
 
-told = in_numbers  # the name in `answer`
 
 
 def in_markdown(checked: pd.DataFrame) -> str:
