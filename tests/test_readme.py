@@ -105,8 +105,8 @@ def test_python_runs_as_printed(block, smoke_root):
     code = "\n".join([*before, block])
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for line in re.findall(r"^# .*?(all \d+ parameters get a gradient)", block, re.M):
-        assert line in done.stdout
+    for line in re.findall(r"^# .*?(all \d+ parameters get a gradient)|^print.*  # (.*?):", block, re.M):
+        assert "".join(line) in done.stdout
 
 
 @pytest.mark.parametrize("page", [*TEXTS, "CONTRIBUTING.md"])
