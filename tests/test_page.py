@@ -10,9 +10,11 @@ from nbconvert import HTMLExporter
 from pypdf import PdfReader
 
 from conftest import PROJECT
-from singlib.claims import VERDICTS
-from singlib.report import page
+from singlib.claims import VERDICTS, check
+from singlib.grid import PROFILES, cells
+from singlib.report import page, summary
 from singlib.report.figures import STAMP
+from singlib.runs import records
 
 LOAD = """async () => Promise.all([...document.querySelectorAll('audio')].map(async (player) => {
     const context = new OfflineAudioContext(1, 16000, 16000);
@@ -32,10 +34,7 @@ PLAYING = {"01-data": 8, "02-losses": 1, "05-quality": 18}
 
 @pytest.fixture(scope="module")
 def report(smoke_root):
-    from singlib.grid import PROFILES
-    from singlib.report.page import report
-
-    return report(PROFILES["smoke"])
+    return page.report(PROFILES["smoke"])
 
 
 def test_the_report_saves_every_part_stamped(report):
@@ -74,12 +73,41 @@ def test_the_report_opens_by_double_click(browser, report):
     opened.close()
 
 
+def test_the_sentences_at_the_head_follow_the_claims():
+    """Nothing on record; as published alone; MFC with its gradient too, and better than the STFT."""
+    profile = PROFILES["recorded"]
+    some = records.Records(profile, pd.DataFrame(), pd.DataFrame(), [cell.name for cell in cells(profile)])
+    checked = check(some)
+    empty = summary.summary(checked, some).data
+    assert empty.count("on record yet") == 3 and "0 of 155 models" in empty and profile.regime in empty
+    found = {
+        "published-autoencoder-constant": ("holds", 0.0, 52),
+        "published-low": ("holds", 0.0, 52),
+        "mfc-trains": ("holds", 59.5, 5),
+        "mfc-sounds-better": ("holds", 0.43, 5),
+        "elu-ends-lower-stft": ("undecided", 70.0, 10),
+        "lstm-relu-ends-lower": ("does not hold", -8.0, 10),
+    }
+    checked = checked.set_index("key")
+    for key, row in found.items():
+        checked.loc[key, ["verdict", "size", "models"]] = row
+    full = summary.summary(checked.reset_index(), some).data
+    for phrase in (
+        "MFC and CQT trained nothing**: their gradient was lost, and no loss of 52 models ever moved; the best of them",
+        "the network trains on MFC: the loss itself falls by 60 %; nothing is on record yet of CQT.",
+        "SING sounds better on MFC: 0.4 of 5 grades higher; nothing is on record yet of CQT.",
+        "lower with ELU in 7 of 10 pairs",
+        "ends 8 % higher with ReLU than with ELU",
+    ):
+        assert phrase in full, full
+
+
 @pytest.fixture
 def opened(browser, report):
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.goto(report.as_uri())
-    yield page
-    page.close()
+    tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+    tab.goto(report.as_uri())
+    yield tab
+    tab.close()
 
 
 def test_every_link_in_the_page_leads_somewhere(opened):
@@ -156,14 +184,14 @@ def test_the_report_is_small_enough_to_send_and_shows_no_code(report, monkeypatc
 @pytest.fixture(scope="module")
 def played(smoke_root):
     """Execute the notebooks that play without a finished run, in one kernel: only what makes the players."""
-    joined, cells = nbformat.v4.new_notebook(), {}
+    joined, playing = nbformat.v4.new_notebook(), {}
     for name in PLAYING:
         every = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", 4).cells
         code = [cell for cell in every if cell.cell_type == "code"]
-        cells[name] = [*code[:2], *(cell for cell in code[2:] if "players." in cell.source)]
-        joined.cells += cells[name]
+        playing[name] = [*code[:2], *(cell for cell in code[2:] if "players." in cell.source)]
+        joined.cells += playing[name]
     NotebookClient(joined, resources={"metadata": {"path": PROJECT / "notebooks"}}).execute()
-    return {name: nbformat.v4.new_notebook(cells=made) for name, made in cells.items()}
+    return {name: nbformat.v4.new_notebook(cells=made) for name, made in playing.items()}
 
 
 def test_every_player_of_every_notebook_plays(browser, played, report, tmp_path):
