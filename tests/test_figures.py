@@ -157,7 +157,7 @@ def test_single_parts_are_saved_alone_and_unknown_ones_named(smoke_root):
     assert run.wait() == 0
     assert {file.name for file in out.iterdir()} == {
         *("fig07.png", "fig07.svg", "fig07.pdf"),
-        *("table3.csv", "table3.md"),
+        *("table3.csv", "table3.md", "table3.png", "table3.svg"),
         *("claims.csv", "claims.md"),
     }
     with pytest.raises(ValueError, match="unknown part 'fig7'; choose one of fig01, fig02"):

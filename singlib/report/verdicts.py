@@ -89,8 +89,6 @@ def in_numbers(row: pd.Series) -> str:
     return f"{size}{interval} {row.unit}, n = {row.models}" + (f" ({more})" if more else "")
 
 
-
-
 def in_markdown(checked: pd.DataFrame) -> str:
     """Return checked claims as a table in Markdown: statement, what is measured, what was found, verdict; and notes."""
     daggers = checked.revised.map(lambda why: " †" * bool(why))
