@@ -14,7 +14,7 @@ from conftest import run_singlib
 from singlib.claims import CLAIMS, check
 from singlib.grading.grades import GRADES
 from singlib.grid import PROFILES, cells
-from singlib.report import answer, figures, page, tables, verdicts
+from singlib.report import figures, page, tables, verdicts
 from singlib.runs import records
 from singlib.runs.records import Records, describe
 
@@ -130,24 +130,6 @@ def test_the_mean_of_several_models_has_a_band_and_one_model_has_none(quick):
     both = figures.draw(5, Records(quick.profile, fewer, quick.quality, []))
     assert [text.get_text() for text in both.legends[0].texts] == ["MFC/ReLU, mean of 2, corrected 1 (95 %)"]
     plt.close("all")
-
-
-def test_the_open_question_is_answered_from_the_numbers(quick):
-    worse = np.where(quick.history.training_loss == "STFT", 1, 2) / (quick.history.epoch + 1)
-    quick = replace(quick, history=quick.history.assign(loss=worse))  # in every set alike
-    said = answer.conclusion(quick).data
-    assert "the MFC loss trains the network; it does not end lower" in said
-    assert "At the same epochs SING sounds no better with it than with STFT" in said
-    assert "STFT with" in said and "a mean grade of 5.0 of 5" in said and figures.STAMP in said
-    swapped = quick.quality.assign(grade=np.where(quick.quality.training_loss == "CQT", "++", "-"))
-    said = answer.conclusion(Records(quick.profile, quick.history, swapped, [])).data
-    assert "the CQT loss trains the network" in said
-    assert "SING sounds better with it than with STFT; at the same cost (not to be said)" in said
-    nothing = made_up("quick", lambda cell: False)
-    assert "has no finished model here" in answer.conclusion(nothing).data
-    for draw in (answer.curves, answer.grades):
-        plt.close(draw(nothing))
-        plt.close(draw(quick))
 
 
 def test_single_parts_are_saved_alone_and_unknown_ones_named(smoke_root):
