@@ -379,7 +379,7 @@ def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SINGLIB_ROOT", str(root))
     with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local, Client(local) as client:
         later = threading.Timer(3, local.scale, [1])
-        monkeypatch.setattr(cluster, "_checked", lambda client: client)
+        monkeypatch.setattr(cluster, "_check_threads", lambda client: None)
         later.start()
         assert cluster.run_grid(SMOKE, CELL, scheduler=client) == {}
         later.join()

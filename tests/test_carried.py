@@ -62,6 +62,7 @@ def test_the_carried_targets_are_the_notes(carrying, monkeypatch):
 def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     shutil.copytree(carrying / "data" / "smoke", tmp_path / "data" / "smoke")
+    (tmp_path / "data" / "mini").symlink_to(PROJECT / "data" / "mini")
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     found = records.load("smoke")
     assert not found.missing and found.carried == {cell.name for cell in cells(SMOKE)}
