@@ -11,15 +11,15 @@ __version__ = "0.1.0"
 
 # Modules of README and notebooks before the packages were made, and where their names are now: for one release.
 _MOVED = {
-    "answer": "singlib.report.grades_by_kind and notebooks/06-open-question.ipynb",
+    "answer": "singlib.report.open_question and notebooks/06-open-question.ipynb",
     "assay": "singlib.grading.controls and notebooks/05-quality.ipynb",
     "audit": "singlib.spectra",
     "batch": "singlib.runs.cluster",
     "choice": "singlib.nsynth.selection",
     "controls": "singlib.grading.controls",
-    "effort": "singlib.report.grades_by_kind",
+    "effort": "singlib.report.open_question",
     "figures": "singlib.report.figures",
-    "gallery": "singlib.nsynth.velocity and notebooks/01-data.ipynb",
+    "gallery": "singlib.grading.velocity and notebooks/01-data.ipynb",
     "generation": "singlib.network.generation",
     "models": "singlib.network.sing",
     "parameters": "singlib.runs.notebooks",
@@ -30,7 +30,7 @@ _MOVED = {
     "ratings": "singlib.listening.blind_test",
     "records": "singlib.runs.records",
     "sensitivity": "singlib.report.sensitivity",
-    "shelf": "singlib.runs.models",
+    "shelf": "singlib.network.generation",
     "spectrograms": "singlib.listening.spectrograms",
     "status": "singlib.runs.status",
     "tables": "singlib.report.tables",

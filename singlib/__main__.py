@@ -120,13 +120,12 @@ def generate(
     """Write notes that a trained model plays; the data set is not needed."""
     from .grid import check_choice
     from .network import generation
-    from .runs import models
 
     with _errors("generate"):
         if (run is None) == (recorded is None):
             raise ValueError("name a model by --run or by --recorded")
         check_choice("format", suffix, generation.FORMATS)
-        model = models.load(run or recorded)
+        model = generation.load_model(run or recorded)
         if notes is None:
             role = instrument or model.roles[0]
             check_choice("instrument", role, model.roles)

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from conftest import PROJECT, make_root, run_singlib
 from singlib.files import check_writable, held, read_json, replacing
 from singlib.grid import PROFILES, Cell, cells
-from singlib.nsynth import cache
+from singlib.nsynth import audio
 from singlib.runs import again, cluster, notebooks, records, status, training
 from singlib.runs.run_folder import Run
 
@@ -148,11 +148,11 @@ def test_a_damaged_cache_is_built_again(tmp_path, suffix, content):
     files = sorted((PROJECT / "data" / "mini" / "audio").iterdir())[:2]
     (tmp_path / "data" / "few").mkdir(parents=True)
     files = [Path(shutil.copy(file, tmp_path / "data" / "few")) for file in files]
-    waveforms, digests = cache.decoded(tmp_path / "data" / "few", files)
+    waveforms, digests = audio.decoded(tmp_path / "data" / "few", files)
     waveforms = np.array(waveforms)
     store = tmp_path / "data" / ".cache" / f"few{suffix}"
     store.write_bytes(store.read_bytes()[:-100] if content is None else content)
-    found, again_ = cache.decoded(tmp_path / "data" / "few", files)
+    found, again_ = audio.decoded(tmp_path / "data" / "few", files)
     assert np.array_equal(found, waveforms) and again_ == digests
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from singlib import nsynth
 from singlib.files import project_folder
-from singlib.nsynth import TABLE2, VELOCITIES, cache, load_notes
+from singlib.nsynth import TABLE2, VELOCITIES, audio, load_notes
 from singlib.report.tables import instruments
 
 
@@ -25,9 +25,10 @@ def own_root(tmp_path, monkeypatch):
 
 def test_nothing_is_decoded_twice(own_root, monkeypatch):
     first = load_notes("mini", ("brass1", "brass2"))
-    monkeypatch.delattr(cache, "decode")
+    fourth = nsynth.read_waveform(list(nsynth.select("mini", ("keys",)).values())[3])
+    monkeypatch.delattr(audio, "decode")
     again = load_notes("mini", ("keys",))
-    assert np.array_equal(again.waveforms[3], nsynth.read_waveform(list(nsynth.select("mini", ("keys",)).values())[3]))
+    assert np.array_equal(again.waveforms[3], fourth)
     assert load_notes("mini", ("brass1", "brass2")).digest == first.digest
 
 
@@ -47,7 +48,7 @@ def test_writing_to_notes_changes_no_file(own_root):
 
 
 def test_a_build_that_fails_leaves_nothing(own_root, monkeypatch):
-    monkeypatch.setattr(cache, "decode", lambda file, name: 1 / 0)
+    monkeypatch.setattr(audio, "decode", lambda file, name: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         load_notes("mini", ("keys",))
     assert [file.suffix for file in (own_root / "data" / ".cache").iterdir()] == [".lock"]
@@ -55,9 +56,9 @@ def test_a_build_that_fails_leaves_nothing(own_root, monkeypatch):
 
 COUNT = """
 from singlib import nsynth
-from singlib.nsynth import cache
-decode, count = cache.decode, []
-cache.decode = lambda *arguments: count.append(1) or decode(*arguments)
+from singlib.nsynth import audio
+decode, count = audio.decode, []
+audio.decode = lambda *arguments: count.append(1) or decode(*arguments)
 nsynth.load_notes("mini", ("keys",))
 print(len(count))
 """

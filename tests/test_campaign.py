@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from singlib.grid import PROFILES, Cell
-from singlib.network.stages import autoencoder_losses
 from singlib.nsynth import load_notes
+from singlib.runs.training import autoencoder_losses
 
 EPOCHS = 20
 LONG = [pytest.param(*case, EPOCHS, marks=pytest.mark.slow) for case in product(["ReLU", "ELU"], ["MFC", "CQT"])]

@@ -11,7 +11,7 @@ from singlib.grid import PROFILES, Cell
 from singlib.nsynth import selection
 from singlib.report.carry import COMPARED, notes_played
 from singlib.report.figures import STAMP
-from singlib.report.grades_by_kind import grades_by_kind, relative_losses, training_and_grades
+from singlib.report.open_question import grades_by_kind, relative_losses, training_and_grades
 from singlib.runs.records import Records, describe
 
 CELLS = [

@@ -16,7 +16,7 @@ from singlib.grid import PROFILES, Cell
 from singlib.listening import piano
 from singlib.network import generation
 from singlib.nsynth import Label, select
-from singlib.runs import models
+from singlib.runs import model_cards
 from singlib.runs.run_folder import Run
 
 NAME = "runs/smoke/keys-ReLU-STFT-flow-0"
@@ -24,7 +24,7 @@ NAME = "runs/smoke/keys-ReLU-STFT-flow-0"
 
 @pytest.fixture(scope="module")
 def model(smoke_root):
-    return models.load(NAME)
+    return generation.load_model(NAME)
 
 
 def generate(*arguments):
@@ -98,7 +98,7 @@ def test_a_pitch_at_another_velocity_is_played_and_named(smoke_root, model, tmp_
     notes = {"keys": [[60, 25], [60, 50], [72, 100]]}
     file, out = tmp_path / "few.safetensors", tmp_path / "notes"
     few = model.about | {"notes": notes, "pitches": {"keys": [60, 72]}}
-    save_file(load_file(models.find(NAME)), file, {"about": json.dumps(few)})
+    save_file(load_file(generation.find(NAME)), file, {"about": json.dumps(few)})
     known = generation.load_model(file)
     assert known.trained(Label("keys", 60, 100)) == "pitch" and known.pitches("keys") == [60, 72]
     command = ("generate", "--run", str(file), "--velocity", "50,100", "--out", str(out))
@@ -195,9 +195,9 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mini").symlink_to(PROJECT / "data" / "mini")
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
-    weights = models.publish(run, tmp_path / "data" / "recorded" / "models")
-    assert next(iter(models.models())) == f"recorded/{run.cell.name}"
-    assert models.find(run.cell.name) == models.find(f"recorded/{run.cell.name}") == weights
+    weights = model_cards.publish(run, tmp_path / "data" / "recorded" / "models")
+    assert next(iter(generation.models())) == f"recorded/{run.cell.name}"
+    assert generation.find(run.cell.name) == generation.find(f"recorded/{run.cell.name}") == weights
     assert weights.stat().st_size < 0.55 * run.weights_file.stat().st_size
     note = [Label("brass1", 62, 100)]
     full, half = (generation.load_model(file).generate(note) for file in (run.weights_file, weights))
@@ -217,9 +217,9 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
         assert part in text, part
 
 
-@pytest.mark.parametrize("name", [name for name in models.models() if not name.startswith("runs/")])
+@pytest.mark.parametrize("name", [name for name in generation.models() if not name.startswith("runs/")])
 def test_a_model_that_comes_with_the_project_plays_in_tune_and_has_its_card(name):
-    weights = models.find(name)
+    weights = generation.find(name)
     model = generation.load_model(weights)
     text = weights.with_suffix(".md").read_text()
     assert weights.stem == model.about["cell"] and "CC BY 4.0" in text and "Not good for" in text
@@ -235,13 +235,13 @@ def test_a_model_that_comes_with_the_project_plays_in_tune_and_has_its_card(name
 
 def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is missing: only a finished run has a model"):
-        models.publish(Run(Cell("mallet"), PROFILES["smoke"]), tmp_path)
+        model_cards.publish(Run(Cell("mallet"), PROFILES["smoke"]), tmp_path)
     run = Run(Cell("brass1"), PROFILES["smoke"])
     huge = tmp_path / "sing.safetensors"
     save_file({"decoder.0.weight": 1e6 * load_file(run.weights_file)["decoder.0.weight"]}, huge, {"about": "{}"})
     monkeypatch.setattr(Run, "weights_file", huge)
     with pytest.raises(ValueError, match=r"decoder\.0\.weight has weights beyond half precision"):
-        models.publish(run, tmp_path)
+        model_cards.publish(run, tmp_path)
 
 
 def test_keys_have_a_colour_for_each_kind_of_note():

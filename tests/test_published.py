@@ -10,8 +10,8 @@ from conftest import run_singlib
 from singlib import nsynth
 from singlib.grid import PROFILES, cells
 from singlib.network.generation import load_model
-from singlib.network.stages import Trainer
 from singlib.runs import records
+from singlib.runs.training import Trainer
 
 
 @pytest.fixture(params=["smoke", pytest.param("quick", marks=pytest.mark.slow)])

@@ -10,9 +10,10 @@ import pytest
 import scipy.signal
 
 from singlib import nsynth
-from singlib.grading import controls, grades, measures
-from singlib.grading import pitch as pitch_of
+from singlib.grading import controls, measures
+from singlib.grading import measures as pitch_of
 from singlib.grading.grades import GRADES, SCORES, THRESHOLDS, grade, grade_of, model_grade
+from singlib.grading.velocity import velocity_heard
 from singlib.nsynth import SAMPLE_RATE, Label, index, read_waveform
 
 PROJECT = Path(__file__).parents[1]
@@ -215,12 +216,12 @@ def test_velocity_is_heard_where_brightness_follows_it():
     rng = np.random.default_rng(0)
     notes = pd.DataFrame({"role": "brass1", "pitch": np.arange(40, 80), "velocity": np.tile([25, 75, 127, 50, 100], 8)})
     follows = 9 + notes.pitch / 24 + 0.8 * (notes.velocity - 25) / 102 + rng.normal(0, 0.05, 40)
-    heard = grades.velocity_heard(notes.assign(brightness=follows, target_brightness=follows)).loc["brass1"]
+    heard = velocity_heard(notes.assign(brightness=follows, target_brightness=follows)).loc["brass1"]
     assert heard.heard and heard.generated == pytest.approx(0.8, abs=0.1) and heard.lowest < 0.8 < heard.highest
     false_alarms = 0
     for _ in range(20):
         not_so = 9 + notes.pitch / 24 + rng.normal(0, 0.05, 40)
-        table = grades.velocity_heard(notes.assign(brightness=not_so, target_brightness=follows))
+        table = velocity_heard(notes.assign(brightness=not_so, target_brightness=follows))
         false_alarms += table.loc["brass1"].heard
     assert false_alarms <= 3, "of 20, where one in forty is expected"
 

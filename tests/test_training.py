@@ -10,7 +10,6 @@ import torch
 
 from conftest import make_root
 from singlib.grid import LOSSES, PROFILES, Cell
-from singlib.network import stages
 from singlib.network.generation import load_model
 from singlib.nsynth import Label, load_notes
 from singlib.runs import run_folder, training
@@ -156,8 +155,8 @@ def test_levels_that_are_not_kept_are_computed_again(monkeypatch):
     notes = load_notes("mini", ("brass1",))
     means = []
     for memory, kept in ((1e9, {"STFT", "MFC", "CQT"}), (4e6, {"CQT", "MFC"}), (0, set())):
-        monkeypatch.setattr(stages, "LEVELS", memory)
-        trainer = stages.Trainer(Cell("brass1"), TINY, notes, torch.device("cpu"))
+        monkeypatch.setattr(training, "LEVELS", memory)
+        trainer = training.Trainer(Cell("brass1"), TINY, notes, torch.device("cpu"))
         assert set(trainer.levels) == kept
         means.append(trainer.run_epoch("autoencoder", 0, None)[0])
     for other in means[1:]:

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from conftest import PROJECT
+from singlib.grading.velocity import effect_of_velocity, level_and_brightness
 from singlib.grid import PROFILES
 from singlib.nsynth import TABLE2, VELOCITIES, Label, Notes, selection
-from singlib.nsynth.velocity import effect_of_velocity, level_and_brightness
 from singlib.report import tables
 from singlib.runs import records
 
@@ -37,7 +37,7 @@ def known(monkeypatch):
         ("keys", "mallet"),
         "",
     )
-    monkeypatch.setattr("singlib.nsynth.velocity.load_notes", lambda data, roles: notes)
+    monkeypatch.setattr("singlib.grading.velocity.load_notes", lambda data, roles: notes)
     return notes
 
 
@@ -53,7 +53,7 @@ def test_level_and_brightness_follow_velocity_as_they_were_made_to(known):
 
 def test_a_pitch_of_one_velocity_says_nothing_of_velocity(known, monkeypatch):
     few = Notes(known.waveforms[:6], known.instrument[:6], known.pitch[:6], known.velocity[:6], known.roles, "")
-    monkeypatch.setattr("singlib.nsynth.velocity.load_notes", lambda data, roles: few)
+    monkeypatch.setattr("singlib.grading.velocity.load_notes", lambda data, roles: few)
     assert set(level_and_brightness("mini").pitch) == {57}
 
 

@@ -22,8 +22,7 @@ import torch
 from singlib import nsynth
 from singlib.files import replacing
 from singlib.grid import PROFILES, Cell
-from singlib.network.stages import STAGES, Trainer
-from singlib.runs.training import device_name, keep_freed_memory, make_repeatable
+from singlib.runs.training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
 
 HERE = Path(__file__).parent
 SEEDS = (100, 101, 102)

@@ -13,7 +13,7 @@ import pandas as pd
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES
 from ..runs.records import Records
 from .claim import claim
-from .effects import STFT, epochs_until, final_loss, loss_curves, pairs, percent_below, require_epochs, require_sets
+from .comparisons import STFT, epochs_until, final_loss, loss_curves, pairs, percent_below, require_epochs, require_sets
 from .statistics import Effect, Untestable, judge, judge_almost_all, judge_largest
 
 FLAT = 1e-5  # relative: float32 rounds a mean over notes to some 1e-7, and one step of Adam changes more than this

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..grading.grades import BRIGHTNESS, HEARD, SCORES, velocity_heard
+from ..grading.grades import BRIGHTNESS, HEARD, SCORES
+from ..grading.velocity import velocity_heard
 from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
 from ..runs.records import Records
 from .claim import claim
-from .effects import FLOW, KINDS, STFT, final_loss, loss_curves, mean_grades, pairs, require_sets, select
+from .comparisons import FLOW, KINDS, STFT, final_loss, loss_curves, mean_grades, pairs, require_sets, select
 from .statistics import Effect, Untestable, judge, judge_largest, judge_rank_correlation
 
 LOW = 0.5  # a mean grade from here on is nearer to "-/o", the medium category, than to "-"

@@ -20,13 +20,12 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from .. import nsynth
 from ..files import locked, project_folder, read_json, replacing
 from ..grading.controls import same_power, stationary_noise
 from ..grading.grades import GRADES, SCORES
 from ..grid import check_choice
 from ..nsynth import Label, read_waveform, selection
-from ..runs.records import Records, describe
+from ..runs.records import Records, describe, target_file
 from . import players
 from .players import Room
 
@@ -74,13 +73,13 @@ class Session:
     def missing(self) -> str:
         """Say what is missing for a test; empty if nothing is."""
         profile = self.records.profile
-        if not nsynth.at_hand(profile.data):
-            split = profile.data.removeprefix("nsynth-")
-            return (
-                f"The test also plays the notes themselves, and data/{profile.data} is not on this machine: fetch it "
-                f"with `make data SPLIT={split}`, or choose another profile."
-            )
-        return "" if self.stimuli() else self.records.nothing() or f"No note of profile {profile.name} is at hand."
+        if self.stimuli():
+            return ""
+        split = profile.data.removeprefix("nsynth-")
+        return self.records.nothing() or (
+            f"The test also plays the notes themselves, and data/{profile.data} is not on this machine: fetch it "
+            f"with `make data SPLIT={split}`, or choose another profile."
+        )
 
     @property
     def file(self) -> Path:
@@ -95,7 +94,8 @@ class Session:
             if cell.seed or cell.name not in done:
                 continue
             for label in _labels(self.records.profile.data, cell.roles, self.notes):
-                if self.records.generated_file(cell.name, label).is_file():
+                sounds = self.records.generated_file(cell.name, label), target_file(self.records.profile, label)
+                if all(file.is_file() for file in sounds):
                     found.add(Stimulus(label, cell.name, _signature(self.records, cell.name)))
         for label in {stimulus.label for stimulus in found}:
             found |= {Stimulus(label, REFERENCE, ""), Stimulus(label, ANCHOR, "")}
@@ -115,7 +115,7 @@ class Session:
 
     def target(self, stimulus: Stimulus) -> np.ndarray:
         """Return the note itself, ``(64000,)``."""
-        return read_waveform(nsynth.index(self.records.profile.data)[stimulus.label])
+        return read_waveform(target_file(self.records.profile, stimulus.label))
 
     def sound(self, stimulus: Stimulus) -> np.ndarray:
         """Return the sound at the power of the note: loudness must not give a model away."""

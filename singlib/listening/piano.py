@@ -15,9 +15,9 @@ from traitlets import Bunch
 
 from .. import nsynth
 from ..grid import PROFILES
+from ..network import generation
 from ..network.generation import Model
 from ..nsynth import PITCHES, VELOCITIES, Label
-from ..runs import models
 from . import players
 from .players import Room
 from .spectrograms import side_by_side
@@ -34,7 +34,7 @@ LEGEND = (
 )
 OCTAVES = 3  # on the keyboard at once
 WHITE = (0, 2, 4, 5, 7, 9, 11)  # semitones above C
-load = lru_cache(maxsize=4)(models.load)
+load = lru_cache(maxsize=4)(generation.load_model)
 
 
 class Keyboard(widgets.VBox):
@@ -94,14 +94,14 @@ class Keyboard(widgets.VBox):
 class PlayRoom(Room):
     """One or two models on one note, heard and seen beside the note itself.
 
-    `model` and `other` are names that `singlib.runs.models.find` takes; if empty, the first model at hand, and none.
-    ValueError if there is no model, or none of that name.
+    `model` and `other` are names that `singlib.network.generation.find` takes; if empty, the first model at hand, and
+    none. ValueError if there is no model, or none of that name.
     """
 
     def __init__(self, model: str = "", other: str = "") -> None:
-        names = list(models.models())
+        names = list(generation.models())
         for name in {model, other} - {""}:
-            models.find(name)
+            generation.find(name)
             names += [name] * (name not in names)
         if not names:
             raise ValueError("no model is at hand: train some with `singlib run --profile quick`")

@@ -16,11 +16,8 @@ from matplotlib.image import AxesImage
 from .. import nsynth
 from ..grid import Cell, Profile
 from ..nsynth import selection
-from ..runs import recorded
-from ..runs.records import Records
+from ..runs.records import Records, target_file
 from . import players
-
-CARRIED = ("mini",)  # data whose recordings a report may include
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Note:
         )
 
     def players(self, records: Records) -> HTML | None:
-        """Return players of the generated note, and of the target where a report may carry it."""
+        """Return players of the generated note, and of the target where it is at hand."""
         if not finished(self.cell, records):
             return None
         label = self.label(records.profile)
@@ -86,7 +83,7 @@ class Note:
 
 def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
     """Draw the spectrogram of a target note and of what a model made of its label, on one scale of dB."""
-    powers = [target(profile, label), spectrogram(soundfile.read(file)[0])]
+    powers = [spectrogram(nsynth.read_waveform(target_file(profile, label))), spectrogram(soundfile.read(file)[0])]
     drawn, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
     for side, power, title in zip(axes, powers, ("target", "generated"), strict=True):
         image = _show(side, power, powers[0].max())
@@ -94,13 +91,6 @@ def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
         side.label_outer()
     drawn.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
     return drawn
-
-
-def target(profile: Profile, label: nsynth.Label) -> np.ndarray:
-    """Return the spectrogram of a note, or where the notes are not there, the one that comes with the records."""
-    if nsynth.at_hand(profile.data):
-        return spectrogram(nsynth.read_waveform(nsynth.index(profile.data)[label]))
-    return recorded.target(profile, label)
 
 
 def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
@@ -142,8 +132,7 @@ def finished(cell: Cell, records: Records) -> bool:
 
 
 def sounds(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> dict[str, np.ndarray]:
-    """Return a note as models made it, by name, and the note itself where a report may carry it."""
-    data = records.profile.data
-    itself = data in CARRIED and nsynth.at_hand(data)
-    found = {"the note itself": nsynth.read_waveform(nsynth.index(data)[label])} if itself else {}
+    """Return a note as models made it, by name, and the note itself where it is at hand."""
+    itself = target_file(records.profile, label)
+    found = {"the note itself": nsynth.read_waveform(itself)} if itself.is_file() else {}
     return found | {name: soundfile.read(records.generated_file(cell.name, label))[0] for name, cell in cells.items()}

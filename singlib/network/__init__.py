@@ -1,1 +1,1 @@
-"""The SING network: its parts, its weights, the three stages of its training, and the notes it plays."""
+"""The SING network: its parts, its weights on disk, and the notes it plays."""

@@ -1,11 +1,12 @@
-"""Notes out of a trained model.
+"""Trained models: those at hand, and the notes that they play.
 
->>> model = load_model("runs/quick/keys-ReLU-STFT-flow-0/sing.safetensors")
->>> waveforms = model.generate([Label("keys", 66, 100)])
+>>> model = load_model("brass1-3-ReLU-STFT-flow-0")
+>>> waveforms = model.generate([Label("brass2", 60, 100)])
 """
 
 from __future__ import annotations
 
+import difflib
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 import soundfile
 import torch
 
-from ..files import replacing
+from ..files import project_folder, replacing
 from ..grid import PROFILES, check_choice
 from ..nsynth import PITCHES, SAMPLE_RATE, SAMPLES, VELOCITIES, Label, selection
 from . import weights
@@ -125,9 +126,38 @@ class Model:
         return torch.cat([trim(self.sing(*part.T)) for part in parts]).cpu().numpy()
 
 
-def load_model(path: Path | str) -> Model:
-    """Read a ``sing.safetensors``, of any floating dtype; errors are those of `weights.read`."""
-    return Model(*weights.read(path))
+def models() -> dict[str, Path]:
+    """Return the weights file of every model at hand: ``<profile>/<cell>`` come with the project, then ``runs/...``."""
+    carried = sorted((project_folder() / "data").glob("*/models/*.safetensors"))
+    finished = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
+    found = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
+    return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
+
+
+def find(name: Path | str) -> Path:
+    """Return the weights of a model; ValueError says what there is.
+
+    `name` is one of `models`, the cell of one that comes with the project, or a path to a run's folder or a weights
+    file.
+    """
+    known = models()
+    known |= {Path(model).name: file for model, file in known.items() if not model.startswith("runs/")}
+    path, name = Path(name), str(name)
+    path = path / "sing.safetensors" if path.is_dir() else path
+    short = name.removeprefix("./").rstrip("/")
+    if short in known:
+        return known[short]
+    if path.is_file():
+        return path
+    like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
+    hint = f"of {len(models())} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
+    hint = hint if project_folder().is_dir() else f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
+    raise ValueError(f"no model {name!r}: {hint}")
+
+
+def load_model(name: Path | str) -> Model:
+    """Load a model by the name that `find` takes; errors are those of `find` and `weights.read`."""
+    return Model(*weights.read(find(name)))
 
 
 def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, suffix: str = "wav") -> list[Path]:

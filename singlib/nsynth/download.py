@@ -25,9 +25,8 @@ from tqdm import tqdm
 from .. import nsynth
 from ..files import locked, project_folder, remove_debris, replacing, write_json, write_text
 from ..grid import check_choice
-from . import metadata
-from .audio import decode
-from .cache import SUMS, read_sums
+from .audio import SUMS, decode, read_sums
+from .notes import parse
 
 ADDRESS = "http://download.magenta.tensorflow.org/datasets/nsynth/nsynth-{split}.jsonwav.tar.gz"
 SPLITS = ("train", "valid", "test")
@@ -230,7 +229,7 @@ class _Fetch:
             )
         for note, about in self.metadata.items():
             try:
-                entry = metadata.parse(about)
+                entry = parse(about)
             except ValueError as error:
                 raise ValueError(f"{source}: examples.json is damaged: {note} {error}") from error
             if note != str(entry):

@@ -7,6 +7,7 @@ A folder is in NSynth's format: ``examples.json`` (a dictionary of notes) and ``
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +18,65 @@ import numpy as np
 
 from ..files import project_folder
 from ..grid import check_choice
-from . import cache, metadata
-from .audio import SAMPLE_RATE as SAMPLE_RATE
-from .audio import SAMPLES as SAMPLES
-from .audio import read_waveform as read_waveform
+from . import audio
+
+_FIELDS = {"instrument_str": str, "pitch": int, "velocity": int}
+
+
+class Entry(NamedTuple):
+    """What ``examples.json`` says of a note; as a string, the name that such a note has."""
+
+    instrument: str
+    pitch: int
+    velocity: int
+
+    def __str__(self) -> str:
+        return f"{self.instrument}-{self.pitch:03d}-{self.velocity:03d}"
+
+
+def read_examples(file: Path) -> dict[str, Entry]:
+    """Read the entry of each note, by name; ValueError names file and entry if it is not in NSynth's format."""
+    try:
+        examples = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is not a JSON of notes ({error}); fetch or copy it again") from error
+    if not isinstance(examples, dict):
+        raise ValueError(f"{file} is a {type(examples).__name__}, not a dictionary of notes; fetch or copy it again")
+    found = {}
+    for name, entry in examples.items():
+        try:
+            found[name] = parse(entry)
+        except ValueError as error:
+            raise ValueError(f"{file}: {printable(name)} {error}; fetch or copy it again") from error
+    return found
+
+
+def printable(name: str) -> str:
+    """Return a name as errors print it: on one short line."""
+    return name if name.isprintable() and 0 < len(name) < 80 else f"{name!r:.80}"
+
+
+def parse(entry: object) -> Entry:
+    """Return the fields of an entry; ValueError if one is missing or of another type."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"is {entry!r:.80}, not a dictionary")
+    for key, kind in _FIELDS.items():
+        if key not in entry:
+            raise ValueError(f"has no {key!r}")
+        if type(entry[key]) is not kind:  # isinstance would take true for a whole number
+            wanted = "whole number" if kind is int else "text"
+            raise ValueError(f"has {key} {entry[key]!r:.80}; it should be a {wanted}")
+    return Entry(*(entry[key] for key in _FIELDS))
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make a dictionary of pairs; ValueError for a name given twice, of which json would keep the last."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {max(names, key=names.count)!r} twice")
+    return content
+
 
 VELOCITIES = (25, 50, 75, 100, 127)  # MIDI velocities of NSynth
 PITCHES = 128  # MIDI pitches
@@ -92,7 +148,7 @@ class Notes:
     Attributes
     ----------
     waveforms : ndarray, shape (notes, 64000), float32
-        In [-1, 1], at 16 kHz; memory-mapped (see `singlib.nsynth.cache`).
+        In [-1, 1], at 16 kHz; memory-mapped (see `singlib.nsynth.audio`).
     instrument, pitch, velocity : ndarray, shape (notes,), int64
         Index into `roles`, MIDI pitch, index into `VELOCITIES`.
     roles : tuple of str
@@ -176,12 +232,12 @@ def _index(folder: Path, changed: tuple[int, ...]) -> dict[Label, Path]:
             continue
         if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
             raise ValueError(
-                f"{examples}: {metadata.printable(name)} has pitch {pitch} and velocity {velocity}; "
+                f"{examples}: {printable(name)} has pitch {pitch} and velocity {velocity}; "
                 f"pitches are 0 to 127, velocities {VELOCITIES}"
             )
         if name != str(entry):
             raise ValueError(
-                f"{examples}: {metadata.printable(name)} is said to be {metadata.printable(str(entry))}; "
+                f"{examples}: {printable(name)} is said to be {printable(str(entry))}; "
                 "fetch or copy it again, one of the two is wrong"
             )
         if not used(data, role_of[instrument], pitch):
@@ -195,7 +251,7 @@ def _index(folder: Path, changed: tuple[int, ...]) -> dict[Label, Path]:
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
 
 
-def _examples(file: Path) -> dict[str, metadata.Entry]:
+def _examples(file: Path) -> dict[str, Entry]:
     """Read an ``examples.json``, or say where to get one."""
     if not project_folder().is_dir():
         raise FileNotFoundError(f"SINGLIB_ROOT is {project_folder()}, where there is no folder")
@@ -205,7 +261,7 @@ def _examples(file: Path) -> dict[str, metadata.Entry]:
         elsewhere = f", or set SINGLIB_ROOT, now {project_folder()}, to where they are"
         other = elsewhere if os.environ.get("SINGLIB_ROOT") else ""
         raise FileNotFoundError(f"{file} is missing: fetch the notes with `{fetch}`{other}")
-    return metadata.read(file)
+    return read_examples(file)
 
 
 def at_hand(data: str) -> bool:
@@ -225,7 +281,7 @@ def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
 
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
-    every = cache.digests(project_folder() / "data" / data, list(index(data).values()))
+    every = audio.digests(project_folder() / "data" / data, list(index(data).values()))
     return _digest(select(data, roles), dict(zip(index(data), every, strict=True)))
 
 
@@ -252,7 +308,7 @@ def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
         If the data are missing or a file is not in NSynth's format; the message names it.
     """
     chosen = select(data, roles)
-    waveforms, digests = cache.decoded(project_folder() / "data" / data, list(index(data).values()))
+    waveforms, digests = audio.decoded(project_folder() / "data" / data, list(index(data).values()))
     rows = np.array([row for row, label in enumerate(index(data)) if label in chosen])
     if len(rows) == rows[-1] - rows[0] + 1:
         rows = slice(rows[0], rows[-1] + 1)  # a view, as for every set of Table 1

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
+import pandas as pd
+import soundfile
+
+from .. import nsynth
+from ..files import read_json, replacing, write_json
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile, cells, check_choice
-from ..listening.spectrograms import Note, target
+from ..listening.spectrograms import Note
 from ..nsynth import Label, selection
-from ..runs import recorded
-from ..runs.models import publish
+from ..runs.model_cards import publish
+from ..runs.records import FRAMES, carried_cells, carried_folder, read_carried, target_file
 from ..runs.run_folder import Run
 from .figures import FIGURES
 
@@ -41,7 +48,7 @@ def notes_played(profile: Profile) -> dict[str, list[Label]]:
 
 
 def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
-    """Put the finished runs of a profile into ``data/<profile>/`` (`singlib.runs.recorded`), and the weights of some.
+    """Put the finished runs of a profile into ``data/<profile>/`` (`singlib.runs.records`), and the weights of some.
 
     Parameters
     ----------
@@ -60,12 +67,48 @@ def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
     FileNotFoundError, ValueError
         If the notes are missing, or a model is none of the profile's finished ones.
     """
-    known = {cell.name: Run(cell, profile) for cell in cells(profile)}
+    nsynth.index(profile.data)  # without the notes no run is known to be fresh
+    runs = (Run(cell, profile) for cell in cells(profile))
+    finished = {run.cell.name: run for run in runs if run.state() == "done"}
     for name in models:
-        check_choice("cell", name, [name for name, run in known.items() if run.state() == "done"])
-    shown = {figure.label(profile) for figure in FIGURES.values() if isinstance(figure, Note)}
-    targets = {label: target(profile, label) for label in sorted(shown)}
-    names = recorded.carry(profile, notes_played(profile), targets)
+        check_choice("cell", name, finished)
+    folder, played = carried_folder(profile), notes_played(profile)
+    for marker in folder.glob("cells/*/done.json"):
+        read_json(marker)  # raises at a damaged one before anything is taken out
+    kept = {cell.name for cell in carried_cells(profile)}
+    names = [cell.name for cell in cells(profile) if cell.name in kept | finished.keys()]
+    for name in FRAMES:
+        parts = dict(list(read_carried(profile, name).groupby("cell"))) if kept else {}
+        parts |= {cell: run.frame(name).assign(cell=cell) for cell, run in finished.items()}
+        lost = [cell for cell in names if cell not in parts]
+        if lost:
+            raise ValueError(f"{folder / name}.parquet is damaged: it has no rows of {', '.join(lost)}")
+        with replacing(folder / f"{name}.parquet") as beside:
+            pd.concat([parts[cell] for cell in names]).to_parquet(beside, index=False, compression="zstd")
+    for place in (folder / "cells").glob("*"):
+        if place.name in finished or place.name not in kept:
+            shutil.rmtree(place)
+    for run in finished.values():
+        _copy(run, folder / "cells" / run.cell.name, played.get(run.cell.name, []))
+    labels = pd.DataFrame(nsynth.index(profile.data).keys())
+    with replacing(folder / f"{profile.data}.csv") as beside:
+        labels.to_csv(beside, index=False)
+    for label in sorted({figure.label(profile) for figure in FIGURES.values() if isinstance(figure, Note)}):
+        samples, rate = soundfile.read(target_file(profile, label), dtype="int16")
+        with replacing(folder / "targets" / f"{label}.flac") as beside:
+            soundfile.write(beside, samples, rate)
     for name in models:
-        publish(known[name])
+        publish(finished[name])
     return names
+
+
+def _copy(run: Run, place: Path, played: list[nsynth.Label]) -> None:
+    """Copy what is carried of one run, its marker last: a kill leaves nothing that looks whole."""
+    place.mkdir(parents=True)
+    for label in played:
+        (place / "generated").mkdir(exist_ok=True)
+        shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
+    shutil.copyfile(run.folder / "cell.json", place / "cell.json")
+    marker = read_json(run.folder / "done.json")
+    marker.pop("files", None)  # of the run's folder, not of what is carried
+    write_json(place / "done.json", marker)

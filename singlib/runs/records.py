@@ -1,6 +1,12 @@
 """The records of a profile as tidy frames: what figures, tables and claims are made of, without torch.
 
-They come from the runs of this machine, and where a cell has none, from the records that come with the project.
+They come from the runs of this machine, and where a cell has none, from the records that come with the project, for
+which a report needs neither the runs nor the notes. ``data/<profile>/`` has (`singlib.report.carry` writes it)
+
+- ``history.parquet``, ``quality.parquet``: of all cells;
+- ``cells/<cell>/cell.json``, ``done.json``, ``generated/``: provenance, marker, and the notes that the report plays;
+- ``<data>.csv``: what notes the data have; ``targets/``: those that Figures 16-22 show;
+- ``models/``: weights of some models, each with a card (`singlib.runs.model_cards`).
 """
 
 from __future__ import annotations
@@ -13,8 +19,9 @@ import pandas as pd
 from .. import nsynth
 from ..files import project_folder, read_json
 from ..grid import Cell, Profile, cells, profile_named
-from . import recorded
-from .run_folder import Run
+from .run_folder import Run, recipe
+
+FRAMES = ("history", "quality")
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Records:
     about : DataFrame
         A row for each finished cell: columns of `describe`; ``device``; seconds of each stage ("seconds_lstm"; of the
         CPU where ``device`` says so, since wall time there depends on other jobs); ``activation_mean`` and
-        ``activation_std`` (see `singlib.network.stages.Trainer.activations`); ``grading``, the
+        ``activation_std`` (see `singlib.runs.training.Trainer.activations`); ``grading``, the
         `singlib.runs.run_folder.GRADING` of its grades.
     carried : frozenset of str
         Names of the cells whose records are those that come with the project.
@@ -58,7 +65,7 @@ class Records:
     def folder(self, cell: str) -> Path:
         """Return the folder of a cell, by name, with its ``cell.json`` and ``done.json``."""
         if cell in self.carried:
-            return recorded.cell_folder(self.profile, cell)
+            return carried_folder(self.profile) / "cells" / cell
         return project_folder() / "runs" / self.profile.name / cell
 
     def generated_file(self, cell: str, label: nsynth.Label) -> Path:
@@ -92,26 +99,26 @@ def load(profile: str) -> Records:
         If the profile's notes, or the tables of all carried cells, are damaged.
     """
     chosen = profile_named(profile)
-    kept = {cell.name for cell in recorded.fresh(chosen)}
+    kept = {cell.name for cell in carried_cells(chosen)}
     own = {run.cell.name: run for run in (Run(cell, chosen) for cell in cells(chosen)) if run.state() == "done"}
     if not kept and not own:
         nsynth.index(chosen.data)
     kept -= own.keys()
     found = Records(chosen, pd.DataFrame(), pd.DataFrame(), [], carried=frozenset(kept))
-    tables = {name: dict(list(recorded.read(chosen, name).groupby("cell"))) for name in recorded.FRAMES if kept}
-    facts, parts, missing = [], {name: [] for name in recorded.FRAMES}, []
+    tables = {name: dict(list(read_carried(chosen, name).groupby("cell"))) for name in FRAMES if kept}
+    facts, parts, missing = [], {name: [] for name in FRAMES}, []
     for cell in cells(chosen):
         try:
             if cell.name not in own.keys() | kept:
                 raise KeyError(cell.name)
             row = describe(cell) | _facts(found.folder(cell.name))
             run = own.get(cell.name)
-            rows = [run.frame(name) if run else tables[name][cell.name] for name in recorded.FRAMES]
+            rows = [run.frame(name) if run else tables[name][cell.name] for name in FRAMES]
         except (FileNotFoundError, ValueError, KeyError):
             missing.append(cell.name)
             continue
         facts.append(row)
-        for name, part in zip(recorded.FRAMES, rows, strict=True):
+        for name, part in zip(FRAMES, rows, strict=True):
             parts[name].append(part.assign(cell=cell.name))
     described = pd.DataFrame([describe(cell) for cell in cells(chosen)])
     frames = {
@@ -137,3 +144,54 @@ def _cost(facts: dict) -> dict:
     seconds = facts["cpu_seconds" if by_cpu else "seconds"]
     device = facts["device"] + (f", {facts['platform']}" if on_cpu else "") + ", CPU time" * by_cpu
     return {"device": device} | {f"seconds_{stage}": value for stage, value in seconds.items()}
+
+
+def carried_folder(profile: Profile) -> Path:
+    """Return ``data/<profile>``, where the records are that come with the project."""
+    return project_folder() / "data" / profile.name
+
+
+def carried_cells(profile: Profile) -> list[Cell]:
+    """List the cells whose carried marker is of the current recipe, and of the notes if these are here.
+
+    Their grades may be of an older `singlib.runs.run_folder.GRADING` (`Records.about` says which):
+    they come without the notes to grade again.
+    """
+    return [cell for cell in cells(profile) if _is_fresh(cell, profile)]
+
+
+def _is_fresh(cell: Cell, profile: Profile) -> bool:
+    try:
+        found = read_json(carried_folder(profile) / "cells" / cell.name / "done.json").get("recipe") or {}
+    except (FileNotFoundError, ValueError):
+        return False
+    here = nsynth.at_hand(profile.data)
+    digest = nsynth.digest(profile.data, cell.roles) if here else found.get("data_digest")
+    return found == recipe(cell, profile, digest)
+
+
+def read_carried(profile: Profile, name: str) -> pd.DataFrame:
+    """Return one of `FRAMES`: the rows of every carried cell, with a column ``cell``; ValueError if it is damaged."""
+    path = carried_folder(profile) / f"{name}.parquet"
+    try:
+        found = pd.read_parquet(path)
+        if "cell" not in found:
+            raise ValueError("no column cell")
+    except (ValueError, IsADirectoryError) as error:  # pyarrow's own are ValueErrors
+        raise ValueError(f"{path} is damaged ({error}); get it again, for example with git checkout") from error
+    return found
+
+
+def history_of(place: Path) -> pd.DataFrame:
+    """Return the history of the cell whose ``cell.json`` is in a folder, a run's or a carried one."""
+    if (place / "history.csv").is_file():
+        return pd.read_csv(place / "history.csv")
+    rows = pd.read_parquet(place.parents[1] / "history.parquet")
+    return rows[rows.cell == place.name]
+
+
+def target_file(profile: Profile, label: nsynth.Label) -> Path:
+    """Return the file of the note itself: the data's or, where these are not here, the carried one, if there is one."""
+    if nsynth.at_hand(profile.data):
+        return nsynth.index(profile.data)[label]
+    return carried_folder(profile) / "targets" / f"{label}.flac"

@@ -16,7 +16,7 @@ from IPython.display import Markdown, display
 
 from ..files import held, read_json
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
-from . import recorded
+from . import records
 from .records import describe
 from .run_folder import Run
 
@@ -32,7 +32,7 @@ def cell_states(profile: Profile) -> pd.DataFrame:
     ``seconds`` what the cell took or is expected to take. Without the profile's notes, records on disk are taken to be
     of them.
     """
-    carried = {cell.name for cell in recorded.fresh(profile)}
+    carried = {cell.name for cell in records.carried_cells(profile)}
     unknown = {"detail": "", "seconds": float("nan")}
     frame = pd.DataFrame([describe(cell) | unknown | _state(Run(cell, profile), carried) for cell in cells(profile)])
     # A cell that is not done is expected to take as long as others of its kind.
@@ -57,7 +57,7 @@ def _state(run: Run, carried: set[str]) -> dict:
     if state == "ungraded":
         return {"state": state, "seconds": STARTING}  # trained: its notes are graded again
     if state == "missing" and run.cell.name in carried:
-        return {"state": "recorded", "seconds": _seconds(recorded.cell_folder(run.profile, run.cell.name))}
+        return {"state": "recorded", "seconds": _seconds(records.carried_folder(run.profile) / "cells" / run.cell.name)}
     return {"state": state}
 
 

@@ -8,13 +8,12 @@ import torch
 
 from singlib.grid import PROFILES, Cell
 from singlib.network.generation import Model
-from singlib.network.stages import STAGES, Trainer
 from singlib.nsynth import VELOCITIES, Label, Notes
-from singlib.runs.training import keep_freed_memory
+from singlib.runs.training import STAGES, Trainer, keep_freed_memory
 
 
 class Training:
-    """The three stages as `singlib.network.stages` takes them."""
+    """The three stages as `singlib.runs.training` takes them."""
 
     def __init__(self, channels, batch, loss="STFT", count=16, dimension=128, hidden=256):
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""What velocity does to a note: its level, and its brightness."""
+"""What velocity does to notes, to NSynth's and to generated ones: their level and their brightness."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import librosa
 import numpy as np
 import pandas as pd
 
-from . import selection
-from .audio import SAMPLE_RATE
-from .notes import VELOCITIES, load_notes
+from ..nsynth import SAMPLE_RATE, VELOCITIES, load_notes, selection
 
 
 def level_and_brightness(data: str) -> pd.DataFrame:
@@ -46,3 +44,45 @@ def effect_of_velocity(measured: pd.DataFrame) -> pd.DataFrame:
         reach = (VELOCITIES[-1] - VELOCITIES[0]) * centred / (centred**2).sum()
         rows[role] = [reach @ notes[name] for name in ("level change", "brightness change")]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1) + 0.0  # no -0.0
+
+
+def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
+    """Tell whether velocities can be told apart, by the spectrum: loudness is no cue in NSynth.
+
+    Parameters
+    ----------
+    notes : DataFrame
+        Rows of quality.csv, of one model or of several.
+
+    Returns
+    -------
+    DataFrame
+        A row for each role: how much brighter (octaves) notes get from velocity 25 to 127, by least squares beside a
+        cubic in pitch: ``generated`` with its 95 % interval ``lowest`` to ``highest`` (Student's t), ``target``, and
+        ``heard``, whether the interval lies above 0.
+    """
+    import scipy.stats  # a second, which a cell of the grid does not need
+
+    rows = {}
+    heard = notes[notes.brightness > 0]  # silence has none
+    for role, part in heard.groupby("role", sort=False):
+        if part.velocity.nunique() < 2 or len(part) < 8:
+            continue  # too few for five coefficients
+        pitch = (part.pitch.to_numpy() - part.pitch.mean()) / 24
+        steps = (part.velocity.to_numpy() - 25) / 102
+        design = np.column_stack([steps, *(pitch**power for power in range(4))])
+        ours, theirs = (
+            np.linalg.lstsq(design, part[name], rcond=None)[0] for name in ("brightness", "target_brightness")
+        )
+        freedom = len(part) - design.shape[1]
+        residual = np.sum((part.brightness - design @ ours) ** 2) / freedom
+        error = np.sqrt(residual * np.linalg.pinv(design.T @ design)[0, 0])
+        reach = scipy.stats.t.ppf(0.975, freedom) * error
+        rows[role] = {
+            "generated": ours[0],
+            "lowest": ours[0] - reach,
+            "highest": ours[0] + reach,
+            "target": theirs[0],
+            "heard": bool(ours[0] > reach),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pandas as pd
 from librosa import midi_to_hz
 
-from ..claims.effects import STAGES_OF_TIME
+from ..claims.comparisons import STAGES_OF_TIME
 from ..grading.grades import HEARD, SCORES, model_grade
-from ..grading.pitch import TRACKED
+from ..grading.measures import TRACKED
 from ..grid import INSTRUMENT_SETS
 from ..nsynth import selection
 from ..runs.records import Records

@@ -1,8 +1,7 @@
-"""The models that can be played: finished runs, and those that come with the project, each with a card."""
+"""Models that come with the project to be played: weights in 16 bits, each with a card."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..files import project_folder, replacing, write_text
+from ..files import replacing, write_text
 from ..grading.grades import HEARD, SCORES, model_grade
-from ..network.generation import Model, load_model
+from ..network.generation import load_model
 from ..nsynth import SOURCES, select
-from . import recorded
+from .records import carried_folder
 from .run_folder import Run
 
 NOT_FOR = (
@@ -24,40 +23,6 @@ NOT_FOR = (
     "Music as it is played: every note begins and ends alone. "
 )
 POOR = "Listening: by its grade its notes are not the instrument's."
-
-
-def models() -> dict[str, Path]:
-    """Return the weights file of every model at hand: ``<profile>/<cell>`` come with the project, then ``runs/...``."""
-    carried = sorted((project_folder() / "data").glob("*/models/*.safetensors"))
-    finished = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
-    found = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
-    return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
-
-
-def find(name: str) -> Path:
-    """Return the weights of a model; ValueError says what there is.
-
-    `name` is one of `models`, the cell of one that comes with the project, or a path to a run's folder or a weights
-    file.
-    """
-    known = models()
-    known |= {Path(model).name: file for model, file in known.items() if not model.startswith("runs/")}
-    path = Path(name)
-    path = path / "sing.safetensors" if path.is_dir() else path
-    short = name.removeprefix("./").rstrip("/")
-    if short in known:
-        return known[short]
-    if path.is_file():
-        return path
-    like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
-    hint = f"of {len(models())} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
-    hint = hint if project_folder().is_dir() else f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
-    raise ValueError(f"no model {name!r}: {hint}")
-
-
-def load(name: str) -> Model:
-    """Load a model by the name that `find` takes."""
-    return load_model(find(name))
 
 
 def publish(run: Run, folder: Path | None = None) -> Path:
@@ -76,7 +41,7 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     beyond = [name for name, weights in halves.items() if not np.isfinite(weights).all()]
     if beyond:
         raise ValueError(f"{run.cell.name}: {', '.join(beyond)} has weights beyond half precision (65,504)")
-    target = (folder or recorded.folder(run.profile) / "models") / f"{run.cell.name}.safetensors"
+    target = (folder or carried_folder(run.profile) / "models") / f"{run.cell.name}.safetensors"
     with replacing(target) as beside:
         save_file(halves, beside, metadata={"about": about})
     write_text(target.with_suffix(".md"), card(run))
