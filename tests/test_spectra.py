@@ -11,7 +11,7 @@ from nnAudio.features import CQT1992v2
 from scipy.signal import argrelmax
 
 from singlib.nsynth import Label, index, read_waveform
-from singlib.spectra import CQT, MFC, SPECTRA, STFT, SpectralLoss
+from singlib.spectra import CQT, MFC, SPECTRA, STFT, MultiResolutionSTFT, SpectralLoss
 
 NNAUDIO = CQT1992v2(16_000, hop_length=256, fmin=CQT.FMIN, n_bins=84, output_format="Complex", verbose=False)
 ROLES = ("keys", "mallet", "voice", "brass1", "brass2", "brass3", "brass4", "brass5")
@@ -67,7 +67,24 @@ def check_cqt(waveform):
     assert ours.shape == theirs.shape and of_peak(ours, theirs) < 1e-5
 
 
-CHECKS = pytest.mark.parametrize("check", [check_stft, check_mfc, check_cqt])
+def check_multi_resolution(waveform):
+    """Compare the loss against silence with librosa's STFT of each frame size, with zeros around the waveform."""
+    waveform = waveform.astype("float64")
+    levels = []
+    for frame in (512, 1024, 2048, 4096):
+        hops = -(-len(waveform) // 1024) * 4096 // frame
+        before = frame * 3 // 8
+        padded = np.pad(waveform, (before, (hops - 1) * frame // 4 + frame - before - len(waveform)))
+        stft = librosa.stft(padded, n_fft=frame, hop_length=frame // 4, center=False) * 1024 / frame
+        assert stft.shape == (frame // 2 + 1, hops)
+        levels.append(np.log(1 + np.abs(stft) ** 2))
+    given = torch.from_numpy(waveform)
+    ours = SpectralLoss(MultiResolutionSTFT()).double()(given, torch.zeros_like(given)).item()
+    assert ours == pytest.approx(sum(map(np.sum, levels)) / sum(map(np.size, levels)), rel=1e-5)
+    assert ours == pytest.approx(np.mean([level.mean() for level in levels]), rel=1e-3)  # sizes weigh the same
+
+
+CHECKS = pytest.mark.parametrize("check", [check_stft, check_mfc, check_cqt, check_multi_resolution])
 
 
 @CHECKS
@@ -204,7 +221,7 @@ def test_unknown_gradient_is_named():
         SpectralLoss(STFT(), gradient="snip")
 
 
-@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449)])
+@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449), ("MRSTFT", 1537)])
 def test_gradient_is_the_derivative(name, samples):
     """Autograd against finite differences along random directions, in float64."""
     loss = SpectralLoss(SPECTRA[name]()).double()
@@ -263,7 +280,7 @@ def test_the_gradient_flows_to_both_waveforms(name):
         torch.testing.assert_close(gradient, same, rtol=1e-4, atol=1e-4 * gradient.abs().max().item())
 
 
-@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449)])
+@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449), ("MRSTFT", 1537)])
 def test_the_second_derivative_is_right(name, samples):
     loss = SpectralLoss(SPECTRA[name]()).double()
     one, other = (waves(1, samples, seed=seed, dtype=torch.float64).requires_grad_() for seed in (3, 4))

@@ -1,4 +1,4 @@
-"""STFT, MFC and CQT as differentiable transforms, one loss on any of them, and a report on its gradient.
+"""STFT, MFC and CQT as differentiable transforms, a multi-resolution STFT, one loss on any, a report on its gradient.
 
 It needs nothing else of singlib:
 
@@ -9,4 +9,4 @@ It needs nothing else of singlib:
 
 from .gradients import GradientReport, follow_gradient, gradient_report
 from .loss import SpectralLoss
-from .transforms import CQT, FRAME, HOP, MFC, SPECTRA, STFT, Spectrum
+from .transforms import CQT, FRAME, HOP, MFC, SPECTRA, STFT, MultiResolutionSTFT, Spectrum

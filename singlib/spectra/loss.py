@@ -18,7 +18,7 @@ class SpectralLoss(nn.Module):
     Parameters
     ----------
     spectrum : Spectrum
-        `STFT`, `MFC` or `CQT`.
+        `STFT`, `MFC`, `CQT` or `MultiResolutionSTFT`.
     eps : float
         Added to the power before the logarithm.
     gradient : str

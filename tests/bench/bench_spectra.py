@@ -81,7 +81,7 @@ def test_loss_against_stft(name, pair, compare):
     compare(f"{name} loss / STFT loss", loss("STFT", pair), loss(name, pair), "<= 1.5")
 
 
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("name", plain.SPECTRA)
 def test_autoencoder_step(name, pair, compare):
     """Forward and backward through a network of 256 channels."""
     target = pair[1]

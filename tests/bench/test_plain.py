@@ -21,7 +21,7 @@ def relative(ours, theirs):
     return ((ours - theirs).norm() / theirs.norm()).item()
 
 
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("name", plain.SPECTRA)
 def test_losses_agree(name, notes):
     target = sing.target(notes)
     # |d| has no derivative at 0: with this seed no d is so small that rounding decides its sign.
@@ -35,7 +35,7 @@ def test_losses_agree(name, notes):
 
 
 @pytest.mark.parametrize(("activation", "function"), [("ReLU", F.relu), ("ELU", F.elu)])
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("name", plain.SPECTRA)
 def test_autoencoders_agree(name, activation, function, notes):
     torch.manual_seed(0)
     ours, theirs = sing.Autoencoder(32, 8, activation), plain.PlainAutoencoder(32, 8, function)
