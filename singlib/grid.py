@@ -17,9 +17,11 @@ INSTRUMENT_SETS = {name: (name,) for name in ("keys", "mallet", "voice")} | {
     "brass1-5": BRASS,
 }
 ACTIVATIONS = ("ReLU", "ELU", "SELU")  # names in torch.nn; SELU, the paper's future work, is outside its grid
-LOSSES = ("STFT", "MFC", "CQT")
+LOSSES = ("STFT", "MFC", "CQT", "MRSTFT")  # MRSTFT, of several frame sizes, is outside the paper's grid
 PAPER_ACTIVATIONS, PAPER_LOSSES = ("ReLU", "ELU"), ("STFT", "MFC", "CQT")  # those of Table 1, whatever is added
 GRADIENTS = ("flow", "cut")
+OPTIMISERS = ("adam", "muon")
+SCHEDULES = ("constant", "cosine")
 
 
 def check_choice(what: str, value: object, choices: object) -> None:
@@ -34,7 +36,7 @@ class Cell:
 
     instruments: str = "keys"  # a key of INSTRUMENT_SETS
     activation: str = "ReLU"  # of the convolutional layers, one of ACTIVATIONS
-    loss: str = "STFT"  # spectrum of the training loss; the other two are recorded as side losses
+    loss: str = "STFT"  # spectrum of the training loss; the paper's other losses are recorded as side losses
     gradient: str = "flow"  # "cut": as published, the gradient is lost in NumPy
     seed: int = 0  # of the weights and of the order of the notes
     elu_alpha: float = 1.0  # the a of equation (2): the paper prints 10, PyTorch's default is 1
@@ -77,9 +79,9 @@ class Cell:
 class Profile:
     """Which notes, how large a network, and the regime. The defaults are those of the original SING code.
 
-    The *regime* decides how far a model gets in its training: epochs, notes in a batch (and so updates in an epoch) and
-    learning rate. Curves have the paper's shape in the paper's regime only: a model that gets four times the updates
-    begins where the paper's ends. So every result of this package names its regime.
+    The *regime* decides how far a model gets in its training: epochs, notes in a batch (and so updates in an epoch),
+    optimiser and learning rate. Curves have the paper's shape in the paper's regime only: a model that gets four times
+    the updates begins where the paper's ends. So every result of this package names its regime.
     """
 
     name: str  # of the folders runs/<name> and figures/<name>
@@ -95,7 +97,12 @@ class Profile:
     epochs: tuple[int, int, int] = (50, 50, 20)  # autoencoder, LSTM, fine-tuning
     keys_epochs: tuple[int, int, int] | None = None  # for keys models, if others; see `sized`
     batch: int = 64  # notes
-    learning_rate: float = 3e-4  # of Adam, in all three stages
+    optimiser: str | tuple[str, str, str] = "adam"  # one of OPTIMISERS, or one for each stage
+    learning_rate: float | tuple[float, float, float] = 3e-4  # the highest, or one for each stage
+    warm_up: int = 0  # updates at the start of each stage over which the rate rises to `learning_rate`
+    schedule: str = "constant"  # or "cosine": from there the rate falls to 0 at the end of the stage
+    averaged_epochs: int = 0  # at the end of a stage, weights become their mean over the updates of so many last epochs
+    bfloat16: bool = False  # whether matrix products of the network are in bfloat16 while it is trained
     eps: float = 1.0  # of equation (3)
     threads: int = 1  # CPU threads of a cell; fixed, since they can change the last bit of a sum
     subset: tuple[str, ...] | None = None  # names of the only cells to run
@@ -103,18 +110,42 @@ class Profile:
     question: str = ""  # what its models are to answer; the report begins with it
     beside: str | None = None  # the same grid in another regime, whose verdicts the report sets beside these
 
+    def __post_init__(self) -> None:
+        for name, _ in self.by_stage:
+            check_choice("optimiser", name, OPTIMISERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+
     def sized(self, cell: Cell) -> Profile:
         """Return the profile with the epochs of one cell: keys models may be trained for fewer."""
         own = self.keys_epochs if cell.instruments == "keys" else None
         return replace(self, epochs=own or self.epochs, keys_epochs=None)
 
     @property
+    def by_stage(self) -> list[tuple[str, float]]:
+        """Optimiser and learning rate of each stage."""
+        each = (value if isinstance(value, tuple) else (value,) * 3 for value in (self.optimiser, self.learning_rate))
+        return list(zip(*each, strict=True))
+
+    @property
     def regime(self) -> str:
         """The regime in words: ``50/50/20 epochs, batches of 16, Adam 3e-4``."""
         epochs = ["/".join(map(str, epochs)) for epochs in (self.epochs, self.keys_epochs) if epochs]
         keys = f" (keys {epochs[1]})" if len(epochs) > 1 else ""
-        rate = np.format_float_scientific(self.learning_rate, trim="-", exp_digits=1)
-        return f"{epochs[0]} epochs{keys}, batches of {self.batch}, Adam {rate}"
+        rates = [
+            f"{name.capitalize()} {np.format_float_scientific(rate, trim='-', exp_digits=1)}"
+            for name, rate in self.by_stage
+        ]
+        words = [f"{epochs[0]} epochs{keys}", f"batches of {self.batch}"]
+        words.append(rates[0] if len(set(rates)) == 1 else "/".join(rates))
+        if self.warm_up:
+            words.append(f"warmed up over {self.warm_up} updates")
+        if self.schedule == "cosine":
+            words.append("falling to 0 as a cosine")
+        if self.averaged_epochs:
+            words.append(f"weights averaged over the last {self.averaged_epochs} epochs")
+        if self.bfloat16:
+            words.append("products in bfloat16")
+        return ", ".join(words)
 
     def seeds(self, cell: Cell) -> int:
         """Return how many models of a cell's kind there are."""

@@ -37,6 +37,21 @@ def test_the_recorded_grid_is_the_papers_and_no_statement_rests_on_one_pair():
 def test_a_regime_is_named():
     assert PROFILES["recorded"].regime == "50/50/20 epochs, batches of 16, Adam 3e-4"
     assert PROFILES["recorded-many-updates"].regime.startswith("200/200/80 epochs (keys 50/50/20), batches of 4")
+    muon = replace(
+        PROFILES["recorded"], optimiser="muon", learning_rate=2.5e-3, warm_up=100, schedule="cosine", averaged_epochs=5
+    )
+    assert muon.regime.split("batches of 16, ")[1] == (
+        "Muon 2.5e-3, warmed up over 100 updates, falling to 0 as a cosine, weights averaged over the last 5 epochs"
+    )
+    mixed = replace(muon, optimiser=("muon", "adam", "muon"), learning_rate=(2.5e-3, 5e-4, 1e-3))
+    assert "Muon 2.5e-3/Adam 5e-4/Muon 1e-3" in mixed.regime
+
+
+def test_an_unknown_optimiser_or_schedule_is_named():
+    with pytest.raises(ValueError, match="unknown optimiser 'sgd'; choose one of adam, muon"):
+        replace(PROFILES["smoke"], optimiser=("adam", "sgd", "adam"))
+    with pytest.raises(ValueError, match="unknown schedule 'linear'; choose one of constant, cosine"):
+        replace(PROFILES["smoke"], schedule="linear")
 
 
 def test_every_mfc_and_cqt_entry_has_corrected_models_brass_included():

@@ -45,6 +45,7 @@ def test_states(run):
 CHANGES = {
     "activation (ReLU -> ELU)": lambda patch: Run(Cell("brass1", "ELU"), SMOKE),
     "channels (16 -> 17)": lambda patch: Run(Cell("brass1"), replace(SMOKE, channels=17)),
+    "optimiser (adam -> muon)": lambda patch: Run(Cell("brass1"), replace(SMOKE, optimiser="muon")),
     "the notes (other files -> those in data/mini now)": lambda patch: (
         patch.setattr(nsynth, "digest", lambda *_: "other"),
         Run(Cell("brass1"), SMOKE),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import make_root
-from singlib.grid import LOSSES, PROFILES, Cell
+from singlib.grid import PAPER_LOSSES, PROFILES, Cell
 from singlib.network.generation import load_model
 from singlib.nsynth import Label, load_notes
 from singlib.runs import run_folder, training
@@ -18,6 +18,9 @@ from singlib.runs.run_folder import Run
 GOLDEN = Path(__file__).parent / "golden_history.csv"
 GOLDEN_QUALITY = Path(__file__).parent / "golden_quality.csv"
 TINY = replace(PROFILES["smoke"], name="tiny", epochs=(2, 1, 1), subset=None)
+MUON = replace(
+    TINY, optimiser="muon", learning_rate=(2e-3, 1e-3, 1e-3), warm_up=3, schedule="cosine", averaged_epochs=2
+)
 
 
 @pytest.fixture
@@ -65,15 +68,23 @@ class Killed(Exception):
     """Stands for a kill after an epoch's checkpoint."""
 
 
-@pytest.mark.parametrize("cell", [Cell("brass1", "ReLU", "STFT"), Cell("brass1", "ELU", "CQT", "cut")], ids=str)
-def test_a_run_resumed_after_every_epoch_equals_an_unbroken_one(root, monkeypatch, cell):
-    unbroken = training.train_cell(cell, replace(TINY, name="unbroken"), "cpu", quiet)
+@pytest.mark.parametrize(
+    ("cell", "profile"),
+    [
+        (Cell("brass1", "ReLU", "STFT"), TINY),
+        (Cell("brass1", "ELU", "CQT", "cut"), TINY),
+        (Cell("brass1", "ReLU", "MRSTFT"), MUON),
+    ],
+    ids=["STFT", "CQT cut", "MRSTFT, Muon"],
+)
+def test_a_run_resumed_after_every_epoch_equals_an_unbroken_one(root, monkeypatch, cell, profile):
+    unbroken = training.train_cell(cell, replace(profile, name="unbroken"), "cpu", quiet)
 
     def die(line):
         if "/" in line and "left" in line:
             raise Killed
 
-    broken = Run(cell, replace(TINY, name="broken"))
+    broken = Run(cell, replace(profile, name="broken"))
     kills = 0
     while broken.state() != "done":
         assert kills < 12, "the run does not get on"
@@ -110,7 +121,7 @@ def test_cut_trains_the_lstm_alone_and_flow_everything(loss, gradient):
     for stage in training.STAGES:
         before = weights(trainer.modules())
         trainer.encode()
-        optimiser = torch.optim.Adam(trainer.parameters(stage), 1e-3, fused=True)
+        optimiser = trainer.optimiser(stage)
         first, _ = trainer.run_epoch(stage, 0, optimiser)
         assert changed(before, trainer.modules()) == set(), "epoch 0 only evaluates"
         last, updates = trainer.run_epoch(stage, 1, optimiser)
@@ -118,7 +129,9 @@ def test_cut_trains_the_lstm_alone_and_flow_everything(loss, gradient):
         if stage == "lstm":
             assert updates == 2 * 9 and last["codes"] < first["codes"]
         elif gradient == "cut":
-            assert [last[name] for name in LOSSES] == pytest.approx([first[name] for name in LOSSES], rel=1e-6)
+            assert [last[name] for name in PAPER_LOSSES] == pytest.approx(
+                [first[name] for name in PAPER_LOSSES], rel=1e-6
+            )
     assert {key.split(".")[1] for key in moved["lstm"]} == {"sequence"}
     if gradient == "cut":
         assert not moved["autoencoder"] and not moved["fine-tuning"]
@@ -133,10 +146,23 @@ def test_history_has_every_spectrum_of_every_epoch_and_stage(root):
         (stage, epoch, spectrum, "train" if (spectrum == "MFC" and stage != "lstm") else "side")
         for stage, epochs in zip(training.STAGES, TINY.epochs, strict=True)
         for epoch in range(epochs + 1)
-        for spectrum in LOSSES
+        for spectrum in PAPER_LOSSES
     } | {("lstm", epoch, "codes", "train") for epoch in (0, 1)}
     assert set(zip(history.stage, history.epoch, history.spectrum, history.role, strict=True)) == expected
     assert len(history) == len(expected)
+
+
+def test_a_loss_outside_the_grid_is_a_loss_of_its_own_cells_alone():
+    trainer = training.Trainer(
+        Cell("brass1", loss="MRSTFT"), TINY, load_notes("mini", ("brass1",)), torch.device("cpu")
+    )
+    trainer.encode()
+    for stage in training.STAGES:
+        means, _ = trainer.run_epoch(stage, 1, trainer.optimiser(stage))
+        rows = training._rows(trainer.cell, stage, 1, 1, means)
+        trained = {row["spectrum"] for row in rows if row["role"] == "train"}
+        assert trained == {"codes" if stage == "lstm" else "MRSTFT"}
+        assert {row["spectrum"] for row in rows} - {"codes"} == {*PAPER_LOSSES, "MRSTFT"}
 
 
 def test_epoch_losses_are_note_weighted_means():

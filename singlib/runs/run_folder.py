@@ -18,7 +18,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +56,18 @@ COLUMNS = {
 
 # What a profile contributes to the numbers of a cell.
 _SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")
+# Likewise, but named only where they differ from these defaults: records from before there was a choice stay fresh.
+_NEWER = {
+    field.name: field.default
+    for field in fields(Profile)
+    if field.name in ("optimiser", "warm_up", "schedule", "averaged_epochs", "bfloat16")
+}
 
 
 def recipe(cell: Cell, profile: Profile, data_digest: str) -> dict:
     """Return all that determines the numbers of a cell, as it is read back from JSON."""
-    sizes = {key: value for key, value in asdict(profile.sized(cell)).items() if key in _SHAPING}
+    given = asdict(profile.sized(cell))
+    sizes = {key: given[key] for key in _SHAPING} | {key: given[key] for key in _NEWER if given[key] != _NEWER[key]}
     every = {"recipe": RECIPE, "cell": asdict(cell), "sizes": sizes, "data_digest": data_digest}
     return json.loads(json.dumps(every))
 
@@ -165,7 +172,7 @@ class Run:
     def stale_because(self) -> str:
         """Return what differs between the records on disk and this run; ValueError names a damaged file."""
         found = self._on_disk() or {}
-        old, new = _flat(found.get("recipe", {})), _flat(self.recipe)
+        old, new = _NEWER | _flat(found.get("recipe", {})), _NEWER | _flat(self.recipe)
         changes = {key: (old.get(key), new.get(key)) for key in old | new if old.get(key) != new.get(key)}
         if changes.pop("data_digest", None):
             changes["the notes"] = ("other files", f"those in data/{self.profile.data} now")

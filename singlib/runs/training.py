@@ -1,8 +1,8 @@
-"""Training a cell: autoencoder, LSTM on its codes, fine-tuning end to end, each with Adam.
+"""Training a cell: autoencoder, LSTM on its codes, fine-tuning end to end.
 
-The loss of an epoch is the note-weighted mean over its batches as trained, for all three spectra; epoch 0 is an
-evaluation before the first update. The state is kept after every epoch: a killed run ends with the weights and history
-of an unbroken one, to the bit.
+The loss of an epoch is the note-weighted mean over its batches as trained, for the paper's three spectra and the one
+trained on; epoch 0 is an evaluation before the first update. The state is kept after every epoch: a killed run ends
+with the weights and history of an unbroken one, to the bit.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from torch.nn import functional as F
 from .. import __version__, nsynth
 from ..files import replacing
 from ..grading.grades import grade
-from ..grid import LOSSES, Cell, Profile
+from ..grid import LOSSES, PAPER_LOSSES, Cell, Profile
 from ..network import sing
 from ..network.generation import Model, write_notes
 from ..nsynth import selection
 from ..spectra import MFC, SPECTRA, STFT, SpectralLoss
+from .optimiser import Optimiser
 from .run_folder import Run
 
 STAGES = ("autoencoder", "lstm", "fine-tuning")
 CHUNK = 32  # time steps of the LSTM between two updates; its state is carried over, without gradient
+UPDATES = {"autoencoder": 1, "lstm": math.ceil(sing.STEPS / CHUNK), "fine-tuning": 1}  # on a batch
 LEVELS = 128e6  # bytes of targets' levels to keep
 
 
@@ -47,7 +49,7 @@ class Trainer:
         self.autoencoder = sing.Autoencoder(*shape).to(device)
         sequence = sing.SequenceGenerator(len(cell.roles), profile.dimension, profile.hidden, profile.layers)
         self.sing = sing.SING(sequence.to(device), self.autoencoder.decoder)
-        gradients = dict.fromkeys(LOSSES, "flow") | {cell.loss: cell.gradient}
+        gradients = dict.fromkeys(PAPER_LOSSES, "flow") | {cell.loss: cell.gradient}
         losses = {name: SpectralLoss(SPECTRA[name](), profile.eps, how) for name, how in gradients.items()}
         self.losses = nn.ModuleDict(losses).to(device)
         self.cell, self.profile, self.device = cell, profile, device
@@ -64,7 +66,7 @@ class Trainer:
         """
         levels, left = {}, LEVELS
         parts = self.waveforms.split(self.profile.batch)
-        for name in reversed(LOSSES):
+        for name in reversed(list(self.losses)):
             loss = self.losses[name]
             first = loss.level(sing.target(parts[0]))
             size = len(self.waveforms) * first[0].nbytes
@@ -88,10 +90,13 @@ class Trainer:
         """Return all that is trained, under the names of a checkpoint."""
         return nn.ModuleDict({"encoder": self.autoencoder.encoder, "sing": self.sing})
 
-    def parameters(self, stage: str) -> list[nn.Parameter]:
+    def trained(self, stage: str) -> nn.Module:
         """Return what a stage trains."""
-        trained = {"autoencoder": self.autoencoder, "lstm": self.sing.sequence, "fine-tuning": self.sing}
-        return list(trained[stage].parameters())
+        return {"autoencoder": self.autoencoder, "lstm": self.sing.sequence, "fine-tuning": self.sing}[stage]
+
+    def parameters(self, stage: str) -> list[nn.Parameter]:
+        """Return the weights that a stage trains."""
+        return list(self.trained(stage).parameters())
 
     def encode(self) -> None:
         """Compute the codes of all notes, the targets of the LSTM stage."""
@@ -99,28 +104,31 @@ class Trainer:
             parts = self.waveforms.split(self.profile.batch)
             self.codes = torch.cat([self.autoencoder.encoder(sing.pad(part)) for part in parts])
 
-    def optimiser(self, stage: str) -> torch.optim.Adam:
-        """Return a new optimiser for what a stage trains."""
-        return torch.optim.Adam(self.parameters(stage), self.profile.learning_rate, fused=True)
+    def optimiser(self, stage: str, made: int = 0) -> Optimiser:
+        """Return the optimiser of what a stage trains, as it is after so many updates."""
+        epoch_updates = math.ceil(len(self.waveforms) / self.profile.batch) * UPDATES[stage]
+        return Optimiser(self.trained(stage), self.profile, STAGES.index(stage), epoch_updates, made)
 
-    def step(self, stage: str, index: Tensor, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
+    def products(self) -> torch.autocast:
+        """Return the context of a forward pass, which gives its matrix products their precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.profile.bfloat16)
+
+    def step(self, stage: str, index: Tensor, optimiser: Optimiser | None) -> dict[str, Tensor]:
         """Take one step on some notes (without an optimiser, only evaluate); return losses ``(batch,)`` by spectrum."""
         if stage == "lstm":
             output = self.follow_codes(index, optimiser)
             error = (output - self.codes[index]).square().mean(dim=(1, 2))
-            with torch.no_grad():
+            with torch.no_grad(), self.products():
                 estimate = self.sing.decoder(output)
                 power = self.losses["STFT"].spectrum(estimate)
-            return {"codes": error} | self._evaluate(LOSSES, estimate, power, index)
+            return {"codes": error} | self._evaluate(self.losses, estimate, power, index)
         train, estimate, power = self.update(stage, index, optimiser)
-        side = (name for name in LOSSES if name != self.cell.loss)
+        side = (name for name in self.losses if name != self.cell.loss)
         return {self.cell.loss: train} | self._evaluate(side, estimate, power, index)
 
-    def update(
-        self, stage: str, index: Tensor, optimiser: torch.optim.Optimizer | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def update(self, stage: str, index: Tensor, optimiser: Optimiser | None) -> tuple[Tensor, Tensor, Tensor]:
         """Train the autoencoder or the whole; return training loss ``(batch,)``, estimate, and its STFT."""
-        with torch.set_grad_enabled(optimiser is not None):
+        with torch.set_grad_enabled(optimiser is not None), self.products():
             if stage == "autoencoder":
                 estimate = self.autoencoder(sing.pad(self.waveforms[index]))
             else:
@@ -133,13 +141,13 @@ class Trainer:
             optimiser.step()
         return train.detach(), estimate.detach(), power.detach()
 
-    def follow_codes(self, index: Tensor, optimiser: torch.optim.Optimizer | None) -> Tensor:
+    def follow_codes(self, index: Tensor, optimiser: Optimiser | None) -> Tensor:
         """Train the LSTM on codes, an update every `CHUNK` time steps; return its codes as trained."""
         labels = [label[index] for label in self.labels]
         state, outputs = None, []
         for start in range(0, sing.STEPS, CHUNK):
             steps = slice(start, min(start + CHUNK, sing.STEPS))
-            with torch.set_grad_enabled(optimiser is not None):
+            with torch.set_grad_enabled(optimiser is not None), self.products():
                 codes, state = self.sing.sequence(*labels, steps, state)
                 loss = F.mse_loss(codes, self.codes[index, :, steps])
             if optimiser is not None:
@@ -187,7 +195,7 @@ class Trainer:
             order = np.random.default_rng((self.cell.seed, STAGES.index(stage), epoch)).permutation(len(order))
         yield from torch.from_numpy(order).to(self.device).split(self.profile.batch)
 
-    def run_epoch(self, stage: str, epoch: int, optimiser: torch.optim.Optimizer) -> tuple[dict[str, float], int]:
+    def run_epoch(self, stage: str, epoch: int, optimiser: Optimiser | None) -> tuple[dict[str, float], int]:
         """Train one epoch (evaluate, if it is 0); return the mean loss by spectrum, and the number of updates.
 
         FloatingPointError if a loss is not finite.
@@ -198,7 +206,7 @@ class Trainer:
             values = self.step(stage, index, optimiser if epoch else None)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0) + value.double().sum()
-            updates += bool(epoch) * (math.ceil(sing.STEPS / CHUNK) if stage == "lstm" else 1)
+            updates += bool(epoch) * UPDATES[stage]
         means = {name: float(total) / len(self.waveforms) for name, total in sums.items()}
         bad = [name for name, value in means.items() if not np.isfinite(value)]
         if bad:
@@ -209,7 +217,7 @@ class Trainer:
 def autoencoder_losses(cell: Cell, profile: Profile, notes: nsynth.Notes, epochs: int) -> list[float]:
     """Train the autoencoder of a cell; return its training loss before the first and after each epoch."""
     trainer = Trainer(cell, profile, notes, torch.device("cpu"))
-    optimiser = torch.optim.Adam(trainer.parameters("autoencoder"), lr=profile.learning_rate)
+    optimiser = trainer.optimiser("autoencoder")
     return [trainer.run_epoch("autoencoder", epoch, optimiser)[0][cell.loss] for epoch in range(epochs + 1)]
 
 
@@ -329,18 +337,18 @@ def _train(
             log(f"on another machine than before: {changes}; the record will say both")
             legs = [*legs, here | {"stage": about["stage"], "epoch": first_epoch}]
         kept = {key: torch.from_numpy(value) for key, value in tensors.items()}
-        weights = {key: value for key, value in kept.items() if not key.startswith("optimiser.")}
-        trainer.modules().load_state_dict(weights)
+        modules = trainer.modules()
+        modules.load_state_dict({key: kept[key] for key in modules.state_dict()})
 
     for number, stage in list(enumerate(STAGES))[first_stage:]:
         epochs = trainer.profile.epochs[number]
-        optimiser = trainer.optimiser(stage)
         resumed = first_epoch if number == first_stage else 0
+        updates = history[-1]["updates"] if resumed else 0
+        optimiser = trainer.optimiser(stage, updates)
         if resumed:
-            _restore_optimiser(optimiser, kept)
+            optimiser.restore(kept)
         if stage == "lstm":
             trainer.encode()
-        updates = history[-1]["updates"] if resumed else 0
         for epoch in range(resumed, epochs + 1):
             begun = {name: clock() for name, clock in CLOCKS.items()}
             means, made = trainer.run_epoch(stage, epoch, optimiser)
@@ -348,11 +356,12 @@ def _train(
             history += _rows(trainer.cell, stage, epoch, updates, means)
             for name, seconds in clocks.items():
                 seconds[stage] += CLOCKS[name]() - begun[name]
-            state = trainer.modules().state_dict() | _optimiser_tensors(optimiser)
+            state = trainer.modules().state_dict() | optimiser.tensors()
             run.save_checkpoint(
                 _arrays(state), {"stage": stage, "epoch": epoch, "history": history, "legs": legs} | clocks
             )
             log(_progress(trainer.profile, stage, epoch, means, clocks["seconds"][stage] / (epoch + 1)))
+        optimiser.finish()
     return history, clocks, legs
 
 
@@ -372,20 +381,6 @@ def _progress(profile: Profile, stage: str, epoch: int, means: dict[str, float],
     left = pace * (profile.epochs[number] - epoch + sum(profile.epochs[number + 1 :]))
     losses = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
     return f"{stage:12} {epoch:3}/{profile.epochs[number]}  {losses}  ({pace:.1f} s an epoch, about {left:.0f} s left)"
-
-
-def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    states = optimiser.state_dict()["state"]
-    return {f"optimiser.{i}.{key}": value for i, state in states.items() for key, value in state.items()}
-
-
-def _restore_optimiser(optimiser: torch.optim.Optimizer, kept: dict[str, Tensor]) -> None:
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, value in kept.items():
-        if key.startswith("optimiser."):
-            _, place, name = key.split(".")
-            states.setdefault(int(place), {})[name] = value
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
