@@ -1,0 +1,218 @@
+"""The study that the recipe of `recorded-best` is chosen by: what makes a better instrument at the same cost?
+
+Optimiser, rate, schedule, batch, width, average, precision and training loss, each changed alone, on brass1-3 and then
+on keys; STFT and ReLU, with a seed that the grid does not use (100). Settings are in the order of what hangs on them.
+Each is trained for all three stages and graded after each: the autoencoder by its own output, then the whole by the
+notes that it plays. A stage that several settings share is trained once. What is done is kept under ``study/`` and
+joined to ``study.parquet``, a row for each setting and stage, and ``study-history.parquet``; run again, it goes on with
+what is missing. The notes are needed (``make data SPLIT=test``):
+
+    python data/recorded-best/study.py --workers 2
+"""
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import platform
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from singlib import nsynth
+from singlib.files import locked, replacing
+from singlib.grading.grades import HEARD, grade, model_grade
+from singlib.grid import PROFILES, Cell, Profile
+from singlib.network import sing
+from singlib.nsynth import selection
+from singlib.runs.run_folder import recipe
+from singlib.runs.training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
+
+HERE = Path(__file__).parent
+DEVICE = torch.device("cpu")
+TABLES = ("study", "study-history")
+SIZES = ("channels", "hidden", "batch", "warm_up", "schedule", "averaged_epochs", "bfloat16")
+
+# What each stage may cost in seconds of one core. A step's milliseconds in each stage, measured before the study (AMD
+# EPYC, AVX-512, two other jobs beside it), turn that into epochs.
+SECONDS = (320, 220, 160)
+NOTES = {"brass1-3": 158, "keys": 119}
+ADAM, MUON, BROAD = (66, 68, 66), (88, 129, 81), (125, 148, 121)
+C512, C512_16, C1024_16 = (240, 137, 176), (507, 250, 388), (1686, 343, 1046)
+BRASS = Cell("brass1-3", seed=100)
+
+
+def setting(cost: tuple[float, ...] = MUON, cell: Cell = BRASS, **changes: object) -> tuple[Cell, Profile]:
+    """Return a cell and its profile: Muon as first tried, with some changes, in as many epochs as the seconds give."""
+    best = {"optimiser": "muon", "learning_rate": 2.5e-3, "warm_up": 100, "schedule": "cosine"} | changes
+    profile = replace(PROFILES["recorded-many-updates"], name="study", keys_epochs=None, **best)
+    batches = -(-NOTES[cell.instruments] // profile.batch)
+    epochs = (round(1000 * seconds / (step * batches)) for seconds, step in zip(SECONDS, cost, strict=True))
+    return cell, replace(profile, epochs=tuple(epochs))
+
+
+def adam(cost: tuple[float, ...] = ADAM, **changes: object) -> tuple[Cell, Profile]:
+    """Return Adam as in `recorded-many-updates`, with some changes."""
+    same = {"optimiser": "adam", "learning_rate": 5e-4, "warm_up": 0, "schedule": "constant"}
+    return setting(cost, **same | changes)
+
+
+def by_stage(lstm: tuple[str, float], tuning: tuple[str, float] = ("muon", 2.5e-3)) -> tuple[Cell, Profile]:
+    """Return Muon on the autoencoder, and other optimisers and rates after it."""
+    names, rates = zip(("muon", 2.5e-3), lstm, tuning, strict=True)
+    cost = tuple({"adam": ADAM, "muon": MUON}[name][stage] for stage, name in enumerate(names))
+    return setting(cost, optimiser=names, learning_rate=rates)
+
+
+KEYS = replace(BRASS, instruments="keys")
+SETTINGS = {
+    "adam": adam(),
+    "muon": setting(),
+    "adam, cosine": adam(warm_up=100, schedule="cosine", learning_rate=1e-3),
+    # The LSTM and the fine-tuning on the same autoencoder.
+    "lstm adam 5e-4": by_stage(("adam", 5e-4)),
+    "lstm adam 2e-3": by_stage(("adam", 2e-3)),
+    "lstm muon 1e-3": by_stage(("muon", 1e-3)),
+    "lstm muon 5e-3": by_stage(("muon", 5e-3)),
+    "tuning adam 5e-4": by_stage(("muon", 2.5e-3), ("adam", 5e-4)),
+    "tuning muon 1e-3": by_stage(("muon", 2.5e-3), ("muon", 1e-3)),
+    "tuning muon 5e-3": by_stage(("muon", 2.5e-3), ("muon", 5e-3)),
+    "rate 1.25e-3": setting(learning_rate=1.25e-3),
+    "rate 5e-3": setting(learning_rate=5e-3),
+    "batch 8": setting((140, 161, 133), batch=8, warm_up=50),
+    "batch 16": setting((203, 217, 211), batch=16, warm_up=25),
+    "batch 16, rate 5e-3": setting((203, 217, 211), batch=16, warm_up=25, learning_rate=5e-3),
+    "C 512": setting(C512, channels=512),
+    "C 512, batch 16": setting(C512_16, channels=512, batch=16, warm_up=25),
+    "C 1024, batch 16": setting(C1024_16, channels=1024, batch=16, warm_up=25),
+    "average": setting(averaged_epochs=10),
+    "average, constant rate": setting(averaged_epochs=10, schedule="constant"),
+    "bfloat16": setting((60, 133, 67), bfloat16=True),
+    "MRSTFT": setting(BROAD, cell=replace(BRASS, loss="MRSTFT")),
+    "ELU": setting(cell=replace(BRASS, activation="ELU")),
+    "MRSTFT, ELU": setting(BROAD, cell=replace(BRASS, loss="MRSTFT", activation="ELU")),
+    "MRSTFT, adam": adam((100, 88, 98), cell=replace(BRASS, loss="MRSTFT")),
+    "CQT": setting(cell=replace(BRASS, loss="CQT")),
+    "MFC": setting(cell=replace(BRASS, loss="MFC")),
+    "keys, adam": adam(cell=KEYS),
+    "keys, muon": setting(cell=KEYS),
+    "keys, MRSTFT": setting(BROAD, cell=replace(KEYS, loss="MRSTFT")),
+    "keys, C 512, batch 16": setting(C512_16, channels=512, batch=16, warm_up=25, cell=KEYS),
+}
+
+
+def parts(table: str) -> list[Path]:
+    """Return the files of a table: of the settings finished before it was joined, and of those since."""
+    joined = [HERE / f"{table}.parquet"]
+    return [path for path in joined if path.is_file()] + sorted((HERE / "study" / table).glob("*.parquet"))
+
+
+def train(name: str) -> None:
+    """Train and grade one setting, unless it is done; keep its rows and its history."""
+    if any(name in set(pd.read_parquet(path).setting) for path in parts(TABLES[0])):
+        return
+    cell, profile = SETTINGS[name]
+    notes = nsynth.load_notes(profile.data, cell.roles)
+    keep_freed_memory()
+    make_repeatable(profile.threads, DEVICE)
+    trainer = Trainer(cell, profile, notes, DEVICE)
+    same = {"setting": name} | asdict(cell) | {size: getattr(profile, size) for size in SIZES}
+    same |= {"data_digest": notes.digest, "device": device_name(DEVICE), "platform": platform.platform()}
+    rows, history = [], []
+    for number, stage in enumerate(STAGES):
+        file = HERE / "study" / "stages" / f"{stage}-{digest_up_to(number, cell, profile, notes.digest)}.safetensors"
+        with locked(file.with_suffix(".lock"), f"{name}: another setting trains the same {stage}, waiting"):
+            if not file.is_file():
+                result, losses = train_stage(trainer, stage, notes)
+                with replacing(file) as beside:
+                    about = json.dumps({"result": result, "losses": losses})
+                    save_file(trainer.modules().state_dict(), beside, metadata={"about": about})
+        with safe_open(file, "pt") as kept:
+            trainer.modules().load_state_dict({key: kept.get_tensor(key) for key in kept.keys()})  # noqa: SIM118
+            about = json.loads(kept.metadata()["about"])
+        optimiser, rate = profile.by_stage[number]
+        regime = {"stage": stage, "epochs": profile.epochs[number], "optimiser": optimiser, "learning_rate": rate}
+        rows.append(same | regime | about["result"])
+        history += [{"setting": name, "stage": stage} | row for row in about["losses"]]
+        print(
+            "{setting} {stage}: STFT {STFT:.4f}, score {score:.2f}, {in_tune:.0f} % in tune, noise {noise:.1f} dB "
+            "(targets {target_noise:.1f}), {cpu_seconds:.0f} s".format(**rows[-1]),
+            flush=True,
+        )
+    for table, content in zip(reversed(TABLES), (history, rows), strict=True):  # the row that says "done" comes last
+        with replacing(HERE / "study" / table / f"{name}.parquet") as beside:
+            pd.DataFrame(content).to_parquet(beside, index=False)
+
+
+def digest_up_to(number: int, cell: Cell, profile: Profile, data_digest: str) -> str:
+    """Return what tells settings apart by what they have trained after a stage: later stages do not count."""
+    every = recipe(cell, profile, data_digest)
+    every["sizes"] |= {"epochs": profile.epochs[: number + 1], "learning_rate": profile.by_stage[: number + 1]}
+    every["sizes"].pop("optimiser", None)  # it stands beside the rate of its stage
+    return hashlib.sha256(json.dumps(every, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def train_stage(trainer: Trainer, stage: str, notes: nsynth.Notes) -> tuple[dict, list[dict]]:
+    """Train a stage; return its cost, losses and grade at the end, and the losses of every epoch."""
+    begun, updates, losses = time.process_time(), 0, []
+    optimiser = trainer.optimiser(stage)
+    if stage == "lstm":
+        trainer.encode()
+    for epoch in range(trainer.profile.epochs[STAGES.index(stage)] + 1):
+        means, made = trainer.run_epoch(stage, epoch, optimiser)
+        updates += made
+        losses += [{"epoch": epoch, "spectrum": spectrum, "loss": loss} for spectrum, loss in means.items()]
+    optimiser.finish()
+    cost = {"updates": updates, "cpu_seconds": time.process_time() - begun}
+    final, _ = trainer.run_epoch(stage, 0, None)  # of the weights that are kept, which may be averages
+    return cost | final | grades(trainer, stage, notes), losses
+
+
+@torch.no_grad()
+def grades(trainer: Trainer, stage: str, notes: nsynth.Notes) -> dict[str, float]:
+    """Grade the notes that the grid would: the autoencoder's own output, or what the whole plays."""
+    names, data, rows = notes.labels(), trainer.profile.data, []
+    for label in [label for role in notes.roles for label in selection.notes_to_generate(data, role)]:
+        index = torch.tensor([names.index(label)])
+        if stage == "autoencoder":
+            output = trainer.autoencoder(sing.pad(trainer.waveforms[index]))
+        else:
+            output = trainer.sing(*(numbers[index] for numbers in trainer.labels))
+        waveform = sing.trim(output)[0].numpy()
+        waveform = waveform / max(1, np.abs(waveform).max())  # as it is written to a file
+        rows.append(grade(waveform, notes.waveforms[index.item()], label.pitch))
+    quality = pd.DataFrame(rows)
+    score = model_grade(list(quality.grade))
+    return {
+        "score": score.score,
+        "lowest": score.low,
+        "highest": score.high,
+        "notes": len(quality),
+        "in_range": int(quality.pitch_heard.notna().sum()),
+        "in_tune": 100 * float((quality.pitch_heard.dropna() >= HEARD).mean()),
+        "noise": float(quality.noise.mean()),
+        "target_noise": float(quality.target_noise.mean()),
+    }
+
+
+def main() -> None:
+    """Train what is missing, and join what is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=1, help="settings at a time")
+    workers = parser.parse_args().workers
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
+        pool.map(train, SETTINGS, chunksize=1)
+    for table in TABLES:
+        joined = pd.concat([pd.read_parquet(path) for path in parts(table)])
+        with replacing(HERE / f"{table}.parquet") as beside:
+            joined.drop_duplicates().to_parquet(beside, index=False, compression="zstd")
+
+
+if __name__ == "__main__":
+    main()
