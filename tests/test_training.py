@@ -189,6 +189,29 @@ def test_levels_that_are_not_kept_are_computed_again(monkeypatch):
         assert other == pytest.approx(means[0], rel=1e-6)
 
 
+def test_the_average_takes_the_place_of_the_last_weights(root):
+    ends = []
+    for epochs in (0, 1):
+        profile = replace(TINY, name=f"average{epochs}", averaged_epochs=epochs)
+        trainer = training.Trainer(Cell("brass1"), profile, load_notes("mini", ("brass1",)), torch.device("cpu"))
+        history, *_ = training._train(trainer, Run(Cell("brass1"), profile), quiet)
+        ends.append(([row for row in history if row["stage"] == "autoencoder"], weights(trainer.modules())))
+    assert ends[0][0] == ends[1][0], "it is trained as without"
+    assert not any(torch.equal(ends[0][1][key], ends[1][1][key]) for key in ends[0][1])
+
+
+def test_products_in_bfloat16_change_the_losses_little():
+    notes, device = load_notes("mini", ("brass1",)), torch.device("cpu")
+    full, half = (training.Trainer(Cell("brass1"), replace(MUON, bfloat16=on), notes, device) for on in (False, True))
+    for stage in training.STAGES:
+        means = []
+        for trainer in (full, half):
+            trainer.encode()
+            means.append(trainer.run_epoch(stage, 1, trainer.optimiser(stage))[0])
+        assert means[1] == pytest.approx(means[0], rel=0.02) and means[1] != means[0]
+    assert {tensor.dtype for tensor in half.modules().state_dict().values()} == {torch.float32}
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_place(root):
     with pytest.raises(FloatingPointError, match=r"brass1-ReLU-STFT-flow-0: the .*STFT.* loss is not finite in"):
         training.train_cell(Cell("brass1"), replace(TINY, learning_rate=1e30), "cpu", quiet)

@@ -43,7 +43,7 @@ SIZES = ("channels", "hidden", "batch", "warm_up", "schedule", "averaged_epochs"
 # EPYC, AVX-512, two other jobs beside it), turn that into epochs.
 SECONDS = (320, 220, 160)
 NOTES = {"brass1-3": 158, "keys": 119}
-ADAM, MUON, BROAD = (66, 68, 66), (88, 129, 81), (125, 148, 121)
+ADAM, MUON, BROAD = (64, 64, 64), (85, 122, 80), (109, 138, 105)
 C512, C512_16, C1024_16 = (240, 137, 176), (507, 250, 388), (1686, 343, 1046)
 BRASS = Cell("brass1-3", seed=100)
 
@@ -93,11 +93,11 @@ SETTINGS = {
     "C 1024, batch 16": setting(C1024_16, channels=1024, batch=16, warm_up=25),
     "average": setting(averaged_epochs=10),
     "average, constant rate": setting(averaged_epochs=10, schedule="constant"),
-    "bfloat16": setting((60, 133, 67), bfloat16=True),
+    "bfloat16": setting((60, 126, 67), bfloat16=True),
     "MRSTFT": setting(BROAD, cell=replace(BRASS, loss="MRSTFT")),
     "ELU": setting(cell=replace(BRASS, activation="ELU")),
     "MRSTFT, ELU": setting(BROAD, cell=replace(BRASS, loss="MRSTFT", activation="ELU")),
-    "MRSTFT, adam": adam((100, 88, 98), cell=replace(BRASS, loss="MRSTFT")),
+    "MRSTFT, adam": adam((85, 80, 85), cell=replace(BRASS, loss="MRSTFT")),
     "CQT": setting(cell=replace(BRASS, loss="CQT")),
     "MFC": setting(cell=replace(BRASS, loss="MFC")),
     "keys, adam": adam(cell=KEYS),

@@ -37,7 +37,7 @@ from .run_folder import Run
 STAGES = ("autoencoder", "lstm", "fine-tuning")
 CHUNK = 32  # time steps of the LSTM between two updates; its state is carried over, without gradient
 UPDATES = {"autoencoder": 1, "lstm": math.ceil(sing.STEPS / CHUNK), "fine-tuning": 1}  # on a batch
-LEVELS = 128e6  # bytes of targets' levels to keep
+LEVELS = 512e6  # bytes of targets' levels to keep
 
 
 class Trainer:
@@ -62,7 +62,7 @@ class Trainer:
     def _levels(self) -> dict[str, Tensor]:
         """Compute targets' levels once for all epochs, the costliest for their size first, up to `LEVELS` bytes.
 
-        Those of 440 notes have 38 MB (CQT), 9 MB (MFC) and 227 MB (STFT).
+        Those of 440 notes have 38 MB (CQT), 9 MB (MFC), 227 MB (STFT) and 904 MB (MRSTFT).
         """
         levels, left = {}, LEVELS
         parts = self.waveforms.split(self.profile.batch)
