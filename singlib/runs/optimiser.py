@@ -18,7 +18,7 @@ RMS = 0.2  # of the elements of Muon's updates, times the rate; Adam's are to be
 
 
 class Optimiser:
-    """The optimiser of one stage; rate and average follow from the number of updates, so nothing else is to be kept.
+    """The optimiser of one stage; its rate and what it averages follow from the number of updates alone.
 
     Muon takes matrices: the weights of linear layers and LSTMs (whose four gates are one matrix), and those of
     convolutions as ``(out, in * kernel)``. Adam takes the biases, and the embeddings: a batch has gradients for the
