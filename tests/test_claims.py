@@ -418,6 +418,9 @@ def test_a_claim_is_told_true_from_false_from_undecided(key, verdict):
         assert (found.p <= 0.05) == (verdict != "undecided")
     assert found.models > 0 and found.unit
     assert (verdict == "undecided") <= bool(found.reason)
+    compared = verdicts.COMPARISON.match(found.effect) is not None
+    assert found["size"] >= 0 or compared or found.unit == "rank correlation", "a reader should turn no sign round"
+    assert not compared or "−" not in verdicts.in_words(found)
 
 
 def grid_records(profile, epochs=50):
@@ -453,12 +456,20 @@ def test_every_claim_is_told_on_a_whole_grid(checked):
     assert (untestable.models == 0).all()
 
 
-def test_large_percentages_are_told_as_ratios():
-    row = {"size": -3031.2, "lowest": -7124.9, "highest": 265.4, "unit": "% of the loss", "models": 22, "reason": ""}
-    row = pd.Series(row | {"by_set": "keys 1 (2)"})
-    assert verdicts.in_numbers(row) == "-3,031 [-7,125, 265] % of the loss, n = 22 (keys 1 (2))"
-    expected = "31.3 times the loss, 95 % interval 0 to 72.2 (n = 22). By set: keys 0.99 (2)."
-    assert verdicts.in_words(row) == expected
+def test_a_comparison_is_told_the_way_it_came_out():
+    row = {"size": -45.0, "lowest": -59.7, "highest": -30.2, "unit": "% of the other's loss", "models": 3, "reason": ""}
+    row |= {"effect": "How far ELU's loss ends below ReLU's; more than 0.", "by_set": "keys -51.8 (2); brass1 3 (1)"}
+    assert verdicts.in_words(pd.Series(row)) == (
+        "ELU's loss ends 45 % above ReLU's, 95 % interval 30.2 to 59.7 (n = 3). "
+        "By set: keys 51.8 above (2); brass1 3 below (1)."
+    )
+    both = row | {"highest": 2.5, "by_set": "", "reason": "open"}
+    assert "95 % interval 2.5 below to 59.7 above (n = 3); open." in verdicts.in_words(pd.Series(both))
+    positive = row | {"size": 45.0, "lowest": 30.2, "highest": 59.7, "by_set": ""}
+    assert "ends 45 % below ReLU's, 95 % interval 30.2 to 59.7 (" in verdicts.in_words(pd.Series(positive))
+    large = row | {"size": -3031.2, "lowest": -7124.9, "highest": 265.4, "by_set": "keys 1 (2)"}
+    expected = "ELU's loss ends at 31.3 times ReLU's, 95 % interval 0 to 72.2 (n = 3). By set: keys 0.99 (2)."
+    assert verdicts.in_words(pd.Series(large)) == expected
 
 
 def test_a_plateau_needs_enough_epochs(checked):

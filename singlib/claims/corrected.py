@@ -21,7 +21,7 @@ from .comparisons import (
     percent_below,
     require_epochs,
 )
-from .sounds import lstm_and_grade
+from .sounds import correlation_of_lstm, lead_in_grade
 from .statistics import Effect, judge
 
 TRAINS = 5.0  # % of the loss before training: clearly more than nothing
@@ -30,38 +30,34 @@ TRAINS = 5.0  # % of the loss before training: clearly more than nothing
 DOUBLING = 1.0
 
 
-def of_each_loss(
+def claim_of_each_loss(
     key: str, place: str, statement: str, losses: tuple[str, ...] = PAPER_LOSSES[1:]
 ) -> Callable[[Callable[..., Effect]], Callable[..., Effect]]:
     """Make a claim for each corrected loss, for which {loss} stands."""
-    makers = [
-        claim(key.format(loss=loss.lower()), place, statement.format(loss=loss), ours=True, loss=loss)
-        for loss in losses
-    ]
 
     def register(measure: Callable[..., Effect]) -> Callable[..., Effect]:
-        for make in makers:
-            make(measure)
+        for loss in losses:
+            texts = key.format(loss=loss.lower()), place, statement.format(loss=loss)
+            claim(*texts, ours=True, loss=loss)(measure)
         return measure
 
     return register
 
 
-@of_each_loss("{loss}-trains", "4", "With its gradient, the {loss} loss trains the network.")
+@claim_of_each_loss("{loss}-trains", "4", "With its gradient restored, the {loss} loss trains the network.")
 def fall_in_training(records: Records, loss: str) -> Effect:
-    """Fall of the autoencoder's training loss from before training to the end; more than {TRAINS:g} %."""
+    """How far the autoencoder's {loss} loss ends below its value before training; more than {TRAINS:g} %."""
     losses = loss_curves(records, "autoencoder", spectrum=loss, training_loss=loss, **FLOW)
     losses = require_epochs(losses, 1)
     return judge(percent_below(final_loss(losses), losses[0]), "% of the loss", above=TRAINS, of="model")
 
 
-@of_each_loss(
-    "{loss}-sounds-better", "1.4.2, 4", "Trained on the corrected {loss} loss, SING sounds better than on the STFT."
+@claim_of_each_loss(
+    "{loss}-sounds-better", "1.4.2, 4", "SING sounds better when trained on the corrected {loss} than on the STFT."
 )
-def corrected_less_stft(records: Records, loss: str) -> Effect:
-    """Mean grade less that of the STFT model, at the same number of epochs; more than 0."""
-    corrected, stft = pairs(mean_grades(records, **FLOW), "training_loss", loss, "STFT")
-    return judge(corrected - stft, "grades", above=0)
+def lead_over_stft(records: Records, loss: str) -> Effect:
+    """How far the mean grade on the {loss} lies above that on the STFT after as many epochs; more than 0."""
+    return lead_in_grade(records, "training_loss", loss, "STFT", **FLOW)
 
 
 def training_seconds(records: Records) -> pd.Series:
@@ -69,59 +65,56 @@ def training_seconds(records: Records) -> pd.Series:
     return sum(facts(records, stage, "device") for stage in STAGES_OF_TIME)
 
 
-@of_each_loss(
-    "{loss}-sounds-better-at-cost", "1.4.2, 4", "At equal cost, too, SING sounds better on the corrected {loss} loss."
+@claim_of_each_loss(
+    "{loss}-sounds-better-at-cost",
+    "1.4.2, 4",
+    "At equal cost, too, SING sounds better when trained on the corrected {loss} than on the STFT.",
 )
-def corrected_less_stft_at_cost(records: Records, loss: str) -> Effect:
-    """Mean grade less that of the STFT model, less {DOUBLING:g} for each doubling of the training time; more than 0."""
-    grades, seconds = mean_grades(records, **FLOW), training_seconds(records)
-    corrected, stft = pairs(grades, "training_loss", loss, "STFT")
-    cost = [part.droplevel("device") for part in pairs(seconds, "training_loss", loss, "STFT")]
+def lead_over_stft_at_cost(records: Records, loss: str) -> Effect:
+    """How far the mean grade, less {DOUBLING:g} for each doubling of the time, lies above the STFT's; more than 0."""
+    corrected, stft = pairs(mean_grades(records, **FLOW), "training_loss", loss, "STFT")
+    cost = [part.droplevel("device") for part in pairs(training_seconds(records), "training_loss", loss, "STFT")]
     return judge(corrected - stft - DOUBLING * np.log2(cost[0] / cost[1]), "grades", above=0)
 
 
-@of_each_loss("{loss}-costs-more", "2.4", "Training on the {loss} takes longer than on the STFT.")
+@claim_of_each_loss("{loss}-costs-more", "2.4", "Training on the {loss} takes longer than on the STFT.")
 def time_above_stft(records: Records, loss: str) -> Effect:
-    """Seconds (CPU time, if on record) of all stages against the STFT model's, same device; more than 0."""
+    """How far the training time (CPU time, if on record) lies above the STFT's on the same device; more than 0."""
     seconds = pairs(training_seconds(records), "training_loss", loss, "STFT")
     return judge(-percent_below(*seconds), "% of STFT's time", above=0)
 
 
-@of_each_loss(
-    "{loss}-own-lower", "2.4, 4", "Trained on the corrected {loss}, SING ends at a lower {loss} loss than on the STFT."
+@claim_of_each_loss(
+    "{loss}-own-lower", "2.4, 4", "Training on the corrected {loss} ends at a lower {loss} loss than on the STFT."
 )
 def own_below_stft(records: Records, loss: str) -> Effect:
-    """{loss} loss at the end of the fine-tuning: how far it is below that of STFT training; more than 0."""
+    """How far the {loss} loss ends the fine-tuning below that of STFT training; more than 0."""
     ends = final_loss(loss_curves(records, "fine-tuning", spectrum=loss, **FLOW))
     below = percent_below(*pairs(ends, "training_loss", loss, "STFT"))
     return judge(below, "% of the loss in STFT training", above=0)
 
 
 @claim("corrected-relu-sounds-better", "4", "Under the corrected losses, too, ReLU sounds better than ELU.", ours=True)
-def relu_less_elu(records: Records) -> Effect:
-    """Mean grade of ReLU less that of ELU, MFC and CQT; more than 0."""
-    relu, elu = pairs(mean_grades(records, training_loss=("MFC", "CQT"), **FLOW), "activation", "ReLU", "ELU")
-    return judge(relu - elu, "grades", above=0)
+def lead_of_relu(records: Records) -> Effect:
+    """How far the mean grade of ReLU lies above that of ELU, on the MFC and the CQT; more than 0."""
+    return lead_in_grade(records, "activation", "ReLU", "ELU", **{"training_loss": PAPER_LOSSES[1:]} | FLOW)
 
 
-@of_each_loss(
+claim_of_each_loss(
     "{loss}-lstm-goes-with-grade",
     "4",
-    "Under the corrected {loss}, too, a lower loss in the LSTM goes with a better sound.",
-)
-def correlation_of_lstm(records: Records, loss: str) -> Effect:
-    """Rank correlation of the LSTM's last STFT loss with the mean grade, {loss} models, within sets; below 0."""
-    return lstm_and_grade(records, loss)
+    "Under the corrected {loss}, too, a lower loss in the LSTM goes with better sound.",
+)(correlation_of_lstm)
 
 
-@of_each_loss(
+@claim_of_each_loss(
     "{loss}-lowers-stft-faster",
     "2.4",
     "Training on the {loss} lowers the STFT loss faster than training on the STFT.",
     ("CQT", "MFC"),
 )
 def mean_below_stft(records: Records, loss: str) -> Effect:
-    """STFT loss of the autoencoder, mean over the epochs: how far it is below that of STFT training; more than 0."""
+    """How far the autoencoder's STFT loss, averaged over the epochs, lies below that of STFT training; more than 0."""
     losses = require_epochs(loss_curves(records, "autoencoder", spectrum="STFT", **FLOW), 2).drop(columns=0)
     below = percent_below(*pairs(losses.mean(axis=1), "training_loss", loss, "STFT"))
     return judge(below, "% of the loss in STFT training", above=0)

@@ -36,17 +36,17 @@ def keys_curves(
 @claim(
     "published-autoencoder-constant",
     "3.1, Figs. 1-3, 5, 6",
-    "As published, MFC and CQT training move no loss at all.",
+    "As published, training on the MFC or the CQT changes no loss at all.",
     stage="autoencoder",
 )
 @claim(
     "published-fine-tuning-constant",
     "4",
-    "As published, MFC and CQT training move no loss in the fine-tuning.",
+    "As published, fine-tuning on the MFC or the CQT changes no loss.",
     stage="fine-tuning",
 )
 def range_as_published(records: Records, stage: str) -> Effect:
-    """Largest relative change of any loss over the epochs of any {stage}; below {FLAT:g}."""
+    """Largest relative change of any loss in the {stage} stage of any model; below {FLAT:g}."""
     ranges = []
     for spectrum in PAPER_LOSSES:
         losses = loss_curves(records, stage, spectrum=spectrum, gradient="cut", published=True)
@@ -54,37 +54,39 @@ def range_as_published(records: Records, stage: str) -> Effect:
     return judge_largest(pd.concat(ranges, axis=1).max(axis=1), "of the loss (1 = all of it)", below=FLAT)
 
 
-@claim("stft-moves-mfc", "3.1, Fig. 2", "The MFC side loss falls when the STFT is trained on.", spectrum="MFC")
-@claim("stft-moves-cqt", "3.1, Fig. 3", "The CQT side loss falls when the STFT is trained on.", spectrum="CQT")
-def fall_of_side_loss(records: Records, spectrum: str) -> Effect:
-    """Fall of the side loss from before training to the end; more than {MOVES:g} %."""
+@claim("stft-moves-mfc", "3.1, Fig. 2", "Training on the STFT lowers the MFC loss, too.", spectrum="MFC")
+@claim("stft-moves-cqt", "3.1, Fig. 3", "Training on the STFT lowers the CQT loss, too.", spectrum="CQT")
+def fall_in_stft_training(records: Records, spectrum: str) -> Effect:
+    """How far the {spectrum} loss ends below its value before training; more than {MOVES:g} %."""
     losses = keys_curves(records, "autoencoder", 2, spectrum)
     return judge(percent_below(final_loss(losses), losses[0]), LOSS, above=MOVES, of="model")
 
 
-def elu_and_others(records: Records, spectrum: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the STFT/ELU curves of Figures 1-3, and the mean of all the others."""
-    losses = loss_curves(records, "autoencoder", spectrum=spectrum, instruments="keys", published=True)
-    losses = require_epochs(losses, 1)
-    kinds = losses.index.to_frame()
-    own = (kinds.training_loss == "STFT") & (kinds.activation == "ELU")
-    if own.all() or not own.any():
-        raise Untestable("needs STFT/ELU and other models")
-    return losses[own], losses[~own].mean()
+def elu_and_others(records: Records) -> list[tuple[pd.DataFrame, pd.Series]]:
+    """Return the STFT/ELU curves of Figures 1, 2 and 3, and the mean of all the others in each."""
+    figures = []
+    for spectrum in PAPER_LOSSES:
+        losses = loss_curves(records, "autoencoder", spectrum=spectrum, instruments="keys", published=True)
+        losses = require_epochs(losses, 1)
+        kinds = losses.index.to_frame()
+        own = (kinds.training_loss == "STFT") & (kinds.activation == "ELU")
+        if own.all() or not own.any():
+            raise Untestable("needs STFT/ELU and other models")
+        figures.append((losses[own], losses[~own].mean()))
+    return figures
 
 
 @claim("elu-starts-higher", "3.1, Figs. 1-3, 7", "STFT/ELU starts at higher losses than the other models.")
 def start_above_others(records: Records) -> Effect:
-    """First epoch of STFT/ELU against the mean of the others, least of the three spectra; more than 0."""
-    figures = [elu_and_others(records, spectrum) for spectrum in PAPER_LOSSES]
-    higher = pd.concat([100 * (elu[1] / others[1] - 1) for elu, others in figures], axis=1)
+    """How far STFT/ELU's first epoch lies above the others' mean, on the spectrum where it is lowest; more than 0."""
+    higher = pd.concat([100 * (elu[1] / others[1] - 1) for elu, others in elu_and_others(records)], axis=1)
     return judge(higher.min(axis=1), "% of the others' loss", above=0, of="model")
 
 
 @claim("elu-joins", "3.1, Figs. 1-3, 7", "STFT/ELU comes down to the level of the others in 3 to 4 epochs.")
 def epochs_to_others(records: Records) -> Effect:
     """Epochs until STFT/ELU is {ALIKE:g} % above the others' mean or less, median of the spectra; over 2, under 5."""
-    figures = [elu_and_others(records, spectrum) for spectrum in PAPER_LOSSES]
+    figures = elu_and_others(records)
     require_epochs(figures[0][0], BEGINNING)
     epochs = [epochs_until(elu.sub((1 + ALIKE / 100) * others), 0.0) for elu, others in figures]
     return judge(pd.concat(epochs, axis=1).median(axis=1), "epochs", above=2, below=5, of="model")
@@ -97,7 +99,7 @@ def elu_starts_below(records: Records, stage: str) -> pd.Series:
 
 @claim("elu-starts-above-relu", "3.1, Figs. 1, 7", "STFT/ELU starts at a higher loss than STFT/ReLU.")
 def start_above_relu(records: Records) -> Effect:
-    """How far ELU's first epoch lies above ReLU's, STFT loss; more than 0."""
+    """How far ELU's STFT loss lies above ReLU's in the first epoch; more than 0."""
     return judge(-elu_starts_below(records, "autoencoder"), "% of ReLU's loss", above=0)
 
 
@@ -108,14 +110,13 @@ def epochs_to_relu(records: Records) -> Effect:
     return judge(epochs_until(elu.sub((1 + STEADY / 100) * relu), 0.0), "epochs", above=1, below=5)
 
 
-@claim("elu-plateau", "3.1, Figs. 1, 7", "STFT/ELU rests on a plateau and falls again.", activation="ELU")
+@claim("elu-plateau", "3.1, Figs. 1, 7", "STFT/ELU rests on a plateau, then falls again.", activation="ELU")
 def plateau(records: Records, activation: str) -> Effect:
-    """Rate of the steepest fall over {REST} epochs, less twice that of the rest before it, the {REST} epochs of the
-    slowest fall (log loss, from epoch 3 on); more than 0.
+    """By how much the steepest fall over {REST} epochs is faster than twice the slowest fall before it; more than 0.
 
-    Rates are those of straight lines. A loss that falls evenly, or ever more slowly, has no plateau: the rate of its
-    fall less twice that of its rest is below 0.
-    """  # noqa: D205
+    Falls are the slopes of straight lines through the log loss from epoch 3 on. A loss that falls evenly, or ever more
+    slowly, has no plateau: its steepest fall is slower than twice its slowest.
+    """
     logs = np.log(keys_curves(records, "autoencoder", 5 * REST, activation=activation))
     begins = range(3, 4 * REST + 1)
     rates = {begin: -np.polyfit(range(REST), logs[list(range(begin, begin + REST))].T, 1)[0] for begin in begins}
@@ -125,7 +126,7 @@ def plateau(records: Records, activation: str) -> Effect:
     return judge(100 * np.array(falls), "% of the loss per epoch", above=0, of="model")
 
 
-@claim("elu-second-descent", "3.1, Figs. 1, 7", "The second descent of STFT/ELU sets in near epoch 25.")
+@claim("elu-second-descent", "3.1, Figs. 1, 7", "The second descent of STFT/ELU begins near epoch 25.")
 def epoch_of_second_descent(records: Records) -> Effect:
     """Epoch at which the fall speeds up most; between 20 and 30.
 
@@ -144,10 +145,10 @@ claim("relu-plateau", "3.1, Figs. 1, 4, 7", "STFT/ReLU shows the same plateau, a
 
 @claim("elu-steadier", "3.1, Figs. 1, 7", "ELU converges more steadily than ReLU.")
 def jumps(records: Records) -> Effect:
-    """Jumps of ReLU's curve less those of ELU's, from the second differences of the log loss; more than 0.
+    """By how much the jumps of ReLU's curve are larger than those of ELU's, from epoch 5 on; more than 0.
 
-    From epoch 5 on. Of independent noise the root mean square of second differences is the square root of 6 times its
-    deviation.
+    From the second differences of the log loss: of independent noise, their root mean square is the square root of 6
+    times its deviation.
     """
     losses = keys_curves(records, "autoencoder", BEGINNING + 3)
     later = np.log(losses[[epoch for epoch in losses if epoch >= BEGINNING]])
@@ -162,19 +163,19 @@ def elu_wins(records: Records, spectrum: str) -> pd.Series:
     return elu < relu
 
 
-@claim("elu-ends-lower-stft", "3.1, Figs. 1, 7", "On the STFT loss ELU ends below ReLU in almost all pairs.")
+@claim("elu-ends-lower-stft", "3.1, Figs. 1, 7", "In almost all pairs, ELU ends at a lower STFT loss than ReLU.")
 def elu_wins_on_stft(records: Records) -> Effect:
-    """Share of the pairs; surely over half (does not hold: surely under nine in ten)."""
+    """Share of the pairs in which ELU ends lower; surely over half (does not hold: surely under nine in ten)."""
     return judge_almost_all(elu_wins(records, "STFT"))
 
 
-@claim("elu-not-lower-mfc", "3.1, Fig. 2", "On the MFC side loss ELU does not end below ReLU in almost all pairs.")
+@claim("elu-not-lower-mfc", "3.1, Fig. 2", "On the MFC loss, ELU ends below ReLU in far fewer than all pairs.")
 def elu_wins_on_mfc(records: Records) -> Effect:
-    """Share of the pairs; surely under nine in ten (does not hold: surely over half)."""
+    """Share of the pairs in which ELU ends lower; surely under nine in ten (does not hold: surely over half)."""
     return judge_almost_all(elu_wins(records, "MFC"), negate=True)
 
 
-@claim("relu-beneath", "3.1, Figs. 1, 7", "In the short term, before epoch 30, ReLU always lies beneath ELU.")
+@claim("relu-beneath", "3.1, Figs. 1, 7", "In the short term, before epoch 30, ReLU's loss is always below ELU's.")
 def epochs_beneath(records: Records) -> Effect:
     """Share of the epochs 1-29 in which ReLU's STFT loss is the lower one; over 90 %."""
     losses = keys_curves(records, "autoencoder", 30)
@@ -182,9 +183,9 @@ def epochs_beneath(records: Records) -> Effect:
     return judge(100 * (relu < elu).mean(axis=1), "% of the epochs", above=90, within=(0, 100))
 
 
-@claim("lstm-starts-alike", "3.1, Fig. 8", "In the LSTM stage ELU and ReLU start at about the same loss.")
+@claim("lstm-starts-alike", "3.1, Fig. 8", "In the LSTM stage, ELU and ReLU start at about the same loss.")
 def difference_at_start(records: Records) -> Effect:
-    """Difference of the first epochs, either way; under {ALIKE:g} %."""
+    """Difference between the first epochs of ELU and ReLU, up or down; under {ALIKE:g} %."""
     return judge(elu_starts_below(records, "lstm").abs(), "% of ReLU's loss", below=ALIKE)
 
 
@@ -194,39 +195,16 @@ def fall(records: Records, stage: str, activation: str) -> pd.Series:
     return percent_below(final_loss(losses), losses[1])
 
 
-@claim("lstm-elu-constant", "3.1, Fig. 8", "In the LSTM stage ELU stays constant.", stage="lstm")
+@claim("lstm-elu-constant", "3.1, Fig. 8", "In the LSTM stage, ELU's loss stays constant.", stage="lstm")
 def change_of_elu(records: Records, stage: str) -> Effect:
-    """Change from the first epoch to the end, either way; under {STEADY:g} %."""
+    """Change from the first epoch to the end, up or down; under {STEADY:g} %."""
     return judge(fall(records, stage, "ELU").abs(), LOSS, below=STEADY, of="model")
 
 
-@claim("lstm-relu-falls", "3.1, Fig. 8", "In the LSTM stage ReLU clearly falls.")
+@claim("lstm-relu-falls", "3.1, Fig. 8", "In the LSTM stage, ReLU's loss clearly falls.")
 def fall_of_relu(records: Records) -> Effect:
-    """Fall from the first epoch to the end; more than {STEADY:g} %."""
+    """How far ReLU's loss ends below its first epoch; more than {STEADY:g} %."""
     return judge(fall(records, "lstm", "ReLU"), LOSS, above=STEADY, of="model")
-
-
-@claim("lstm-relu-ends-lower", "3.1, Fig. 8", "ReLU ends the LSTM stage below ELU.")
-def lead_in_lstm(records: Records) -> Effect:
-    """How far ReLU ends below ELU; more than 0."""
-    return lead(records, "lstm", "ReLU", "ELU", ("keys",))
-
-
-@claim("fine-tuning-elu-starts-lower", "3.1, Fig. 9", "In the fine-tuning ELU starts below ReLU.")
-def lead_at_start(records: Records) -> Effect:
-    """How far ELU's first epoch lies below ReLU's; more than 0."""
-    return judge(elu_starts_below(records, "fine-tuning"), "% of ReLU's loss", above=0)
-
-
-claim("fine-tuning-elu-constant", "3.1, Fig. 9", "In the fine-tuning ELU stays about constant.", stage="fine-tuning")(
-    change_of_elu
-)
-
-
-@claim("fine-tuning-relu-rises", "3.1, Fig. 9", "In the fine-tuning ReLU rises.")
-def rise_of_relu(records: Records) -> Effect:
-    """Rise from the first epoch to the end; more than 0."""
-    return judge(-fall(records, "fine-tuning", "ReLU"), LOSS, above=0, of="model")
 
 
 def lead(records: Records, stage: str, winner: str, loser: str, sets: tuple[str, ...]) -> Effect:
@@ -236,6 +214,29 @@ def lead(records: Records, stage: str, winner: str, loser: str, sets: tuple[str,
     return judge(require_sets(below, sets), "% of the other's loss", above=0)
 
 
+@claim("lstm-relu-ends-lower", "3.1, Fig. 8", "ReLU ends the LSTM stage at a lower loss than ELU.")
+def lead_in_lstm(records: Records) -> Effect:
+    """How far ReLU's loss ends below ELU's; more than 0."""
+    return lead(records, "lstm", "ReLU", "ELU", ("keys",))
+
+
+@claim("fine-tuning-elu-starts-lower", "3.1, Fig. 9", "In fine-tuning, ELU starts at a lower loss than ReLU.")
+def lead_at_start(records: Records) -> Effect:
+    """How far ELU's loss lies below ReLU's in the first epoch; more than 0."""
+    return judge(elu_starts_below(records, "fine-tuning"), "% of ReLU's loss", above=0)
+
+
+claim(
+    "fine-tuning-elu-constant", "3.1, Fig. 9", "In fine-tuning, ELU's loss stays about constant.", stage="fine-tuning"
+)(change_of_elu)
+
+
+@claim("fine-tuning-relu-rises", "3.1, Fig. 9", "In fine-tuning, ReLU's loss rises.")
+def rise_of_relu(records: Records) -> Effect:
+    """How far ReLU's loss ends above its first epoch; more than 0."""
+    return judge(-fall(records, "fine-tuning", "ReLU"), LOSS, above=0, of="model")
+
+
 THREE, BRASS = ("k+m+v",), ("brass1", "brass1-3", "brass1-5")
 # fmt: off
 for key, figure, statement, stage, winner, loser, sets in (
@@ -243,16 +244,14 @@ for key, figure, statement, stage, winner, loser, sets in (
      "autoencoder", "ELU", "ReLU", THREE),
     ("three-lstm", 11, "On three instruments, too, ReLU is better in the LSTM.",
      "lstm", "ReLU", "ELU", THREE),
-    ("three-fine-tuning", 12, "On three instruments, too, ELU is better in the fine-tuning.",
+    ("three-fine-tuning", 12, "On three instruments, too, ELU is better in fine-tuning.",
      "fine-tuning", "ELU", "ReLU", THREE),
-    ("brass-autoencoder", 13, "On several brass instruments ELU is better in the autoencoder.",
+    ("brass-autoencoder", 13, "On several brass instruments, ELU is better in the autoencoder.",
      "autoencoder", "ELU", "ReLU", BRASS[1:]),
-    ("brass1-autoencoder", 13, "On a single brass instrument ReLU is slightly better in the autoencoder.",
+    ("brass1-autoencoder", 13, "On a single brass instrument, ReLU is slightly better in the autoencoder.",
      "autoencoder", "ReLU", "ELU", BRASS[:1]),
-    ("brass-lstm", 14, "On brass ReLU is better in the LSTM.",
-     "lstm", "ReLU", "ELU", BRASS),
-    ("brass-fine-tuning", 15, "On brass ELU is better in the fine-tuning.",
-     "fine-tuning", "ELU", "ReLU", BRASS),
+    ("brass-lstm", 14, "On brass, ReLU is better in the LSTM.", "lstm", "ReLU", "ELU", BRASS),
+    ("brass-fine-tuning", 15, "On brass, ELU is better in fine-tuning.", "fine-tuning", "ELU", "ReLU", BRASS),
 ):
     claim(key, f"3.1, Fig. {figure}", statement, stage=stage, winner=winner, loser=loser, sets=sets)(lead)
 # fmt: on

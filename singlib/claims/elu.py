@@ -14,16 +14,18 @@ from .statistics import Effect, judge
 ours = partial(claim, ours=True)
 
 
-@ours("alpha-10-ends-higher", "1.4.1", "With the a = 10 of the text, ELU ends at a higher loss than with a = 1.")
+@ours(
+    "alpha-10-ends-higher", "1.4.1", "With a = 10, as the paper prints it, ELU ends at a higher loss than with a = 1."
+)
 def ten_above_one(records: Records) -> Effect:
-    """How far above a = 1 the autoencoder's training loss ends; more than 0."""
+    """How far the autoencoder's training loss ends above that with a = 1; more than 0."""
     losses = loss_curves(records, "autoencoder", role="train", activation="ELU", elu_alpha=(1.0, 10.0))
     above = -percent_below(*pairs(final_loss(losses), "elu_alpha", 10.0, 1.0))
     return judge(above, "% of the loss with a = 1", above=0)
 
 
 def epochs_needed(records: Records) -> tuple[pd.Series, pd.Series]:
-    """Return the epochs in which ELU and ReLU get as low as the worse of the two ends, on their training loss."""
+    """Return the epochs at which ELU and ReLU get down to the higher of their two final training losses."""
     losses = require_epochs(loss_curves(records, "autoencoder", role="train", **FLOW), 2)
     elu, relu = pairs(losses, "activation", "ELU", "ReLU")
     level = pd.concat([final_loss(elu), final_loss(relu)], axis=1).max(axis=1)
@@ -39,16 +41,16 @@ def seconds_per_epoch(records: Records) -> tuple[pd.Series, pd.Series]:
     return elu.droplevel("device"), relu.droplevel("device")
 
 
-@ours("elu-fewer-epochs", "1.4.1, 4", "ELU needs fewer epochs than ReLU to the same loss.")
+@ours("elu-fewer-epochs", "1.4.1, 4", "ELU needs fewer epochs than ReLU to reach the same loss.")
 def epochs_saved(records: Records) -> Effect:
-    """Epochs of ReLU less those of ELU to the worse of both ends, autoencoder, training loss; more than 0."""
+    """How far the epoch at which ELU reaches the higher of both final losses lies before ReLU's; more than 0."""
     elu, relu = epochs_needed(records)
     return judge(relu - elu, "epochs", above=0)
 
 
-@ours("elu-less-time", "1.4.1", "ELU needs less time than ReLU to the same loss.")
+@ours("elu-less-time", "1.4.1", "ELU needs less time than ReLU to reach the same loss.")
 def time_saved(records: Records) -> Effect:
-    """Time to the worse of both ends (epochs times seconds of an epoch, same device) below ReLU's; more than 0."""
+    """How far ELU's time to the higher of both final losses lies below ReLU's on the same device; more than 0."""
     both = zip(epochs_needed(records), seconds_per_epoch(records), strict=True)
     elu, relu = (epochs.mul(seconds).dropna() for epochs, seconds in both)
     return judge(percent_below(elu, relu), "% of ReLU's time", above=0)
@@ -56,13 +58,13 @@ def time_saved(records: Records) -> Effect:
 
 @ours("elu-costs-more", "1.4.1", "An epoch takes longer with ELU than with ReLU.")
 def time_above_relu(records: Records) -> Effect:
-    """Seconds of an epoch of the autoencoder against those of ReLU, on the same device; more than 0."""
+    """How far ELU's time for an epoch of the autoencoder lies above ReLU's on the same device; more than 0."""
     return judge(-percent_below(*seconds_per_epoch(records)), "% of ReLU's time", above=0)
 
 
-@ours("elu-nearer-zero", "1.4.1", "ELU keeps activations nearer to zero mean than ReLU.")
+@ours("elu-nearer-zero", "1.4.1", "ELU keeps the mean of its activations closer to zero than ReLU.")
 def distance_from_zero(records: Records) -> Effect:
-    """Distance of the mean from zero over the standard deviation: ReLU's less ELU's; more than 0."""
+    """How far the distance of ELU's mean activation from zero lies below ReLU's; more than 0."""
     distance = facts(records, "activation_mean").abs() / facts(records, "activation_std")
     elu, relu = pairs(distance, "activation", "ELU", "ReLU")
     return judge(relu - elu, "standard deviations", above=0)

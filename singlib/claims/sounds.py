@@ -23,19 +23,26 @@ FIRST_SETS = ("keys", "mallet", "voice", "k+m+v")
 SEVERAL_BRASS = ("brass1-3", "brass1-5")
 
 
-@claim("published-low", "3.2, Fig. 16", "As published, all MFC and CQT models sound low: static and tonal noise.")
+@claim("published-low", "3.2, Fig. 16", "As published, all MFC and CQT models are of low quality: static, tonal noise.")
 def best_as_published(records: Records) -> Effect:
     """Mean grade of the best of these models; under {LOW:g}, nearest to "-"."""
     return judge_largest(mean_grades(records, gradient="cut", published=True), "grades", below=LOW)
 
 
+def lead_in_grade(records: Records, column: str, one: str, other: str, **where: object) -> Effect:
+    """Judge by how many grades models of one kind sound better than those of the other, in pairs."""
+    better, worse = pairs(mean_grades(records, **where), column, one, other)
+    return judge(require_sets(better - worse, where.get("instruments", ())), "grades", above=0)
+
+
 @claim(
-    "relu-sounds-better", "3.2, Table 3", "STFT/ReLU sounds better than STFT/ELU (keys, mallet, voice and all three)."
+    "relu-sounds-better",
+    "3.2, Table 3",
+    "STFT/ReLU sounds better than STFT/ELU (keys, mallet, voice and the three together).",
 )
-def relu_less_elu(records: Records) -> Effect:
-    """Mean grade of ReLU less that of ELU; more than 0."""
-    relu, elu = pairs(mean_grades(records, **STFT | {"instruments": FIRST_SETS}), "activation", "ReLU", "ELU")
-    return judge(require_sets(relu - elu, FIRST_SETS), "grades", above=0)
+def lead_of_relu(records: Records) -> Effect:
+    """How far ReLU's mean grade lies above ELU's; more than 0."""
+    return lead_in_grade(records, "activation", "ReLU", "ELU", **STFT | {"instruments": FIRST_SETS})
 
 
 def share(records: Records, activation: str, test: Callable[[pd.DataFrame], pd.Series]) -> Effect:
@@ -57,7 +64,7 @@ def share_of_high(records: Records) -> Effect:
     return share(records, "ReLU", lambda notes: notes.grade.isin(("o/+", "+", "++")))
 
 
-@claim("relu-pitch", "3.2", "In most notes of STFT/ReLU the right pitch is heard.")
+@claim("relu-pitch", "3.2", "In most notes of STFT/ReLU, the right pitch is heard.")
 def share_in_tune(records: Records) -> Effect:
     """Share of a model's notes with {HEARD:.0%} or more of their loudness at the pitch; over half."""
     return share(records, "ReLU", lambda notes: notes.pitch_heard >= HEARD)
@@ -74,21 +81,21 @@ def brightening(notes: pd.DataFrame) -> pd.Series:
 
 @claim("keys-velocity-not-heard", "3.2", "On keys, velocity can hardly be heard.")
 def brightening_of_keys(records: Records) -> Effect:
-    """How much brighter STFT/ReLU gets from velocity 25 to 127; under {AUDIBLE:g} octaves."""
+    """How far the brightness of STFT/ReLU at velocity 127 lies above that at 25; under {AUDIBLE:g} octaves."""
     notes = select(records.quality, **STFT | {"instruments": "keys", "activation": "ReLU"})
     return judge(brightening(notes).to_numpy(), "octaves", below=AUDIBLE, of="model")
 
 
-@claim("brass1-elu-low", "3.2, Fig. 19", "Trained on one brass instrument, ELU sounds low.")
+@claim("brass1-elu-low", "3.2, Fig. 19", "Trained on one brass instrument, ELU is of low quality.")
 def grade_of_brass1(records: Records) -> Effect:
     """Mean grade of the notes; under {LOW:g}, nearest to "-"."""
     grades = mean_grades(records, **STFT | {"instruments": "brass1", "activation": "ELU"})
     return judge(grades, "grades", below=LOW, of="model")
 
 
-@claim("brass-several-high", "3.2", "Trained on several brass instruments, ReLU and ELU both sound high.")
+@claim("brass-several-high", "3.2", "Trained on several brass instruments, both ReLU and ELU are of high quality.")
 def grade_of_several_brass(records: Records) -> Effect:
-    """Mean grade of these models; over {HIGH:g}, nearest to "o/+" or above."""
+    """Mean grade of these models; over {HIGH:g}, nearest to "o/+" or better."""
     grades = mean_grades(records, **STFT | {"instruments": SEVERAL_BRASS})
     if set(grades.index.get_level_values("activation")) != set(PAPER_ACTIVATIONS):
         raise Untestable("needs models of ReLU and of ELU")
@@ -97,7 +104,7 @@ def grade_of_several_brass(records: Records) -> Effect:
 
 @claim("brass-velocity-heard", "3.2", "On brass, velocity is heard in the strength of the harmonics.")
 def brightening_of_brass(records: Records) -> Effect:
-    """How much brighter models of several instruments get from velocity 25 to 127; over {AUDIBLE:g} octaves.
+    """How far the brightness at velocity 127 lies above that at 25, several brass; over {AUDIBLE:g} octaves.
 
     The interval is over instruments.
     """
@@ -106,9 +113,9 @@ def brightening_of_brass(records: Records) -> Effect:
     return replace(effect, models=rises.index.get_level_values("cell").nunique())
 
 
-@claim("several-sound-better", "3.2, Table 3", "Models of more instruments sound better than models of one.")
-def several_less_one(records: Records) -> Effect:
-    """Mean grade on an instrument's notes less that of its own model (STFT, same epochs); more than 0.
+@claim("several-sound-better", "3.2, Table 3", "Models of several instruments sound better than models of one.")
+def lead_of_several(records: Records) -> Effect:
+    """How far the mean grade on an instrument's notes lies above that of its own model (same epochs); more than 0.
 
     The keys models of a profile may be trained for fewer epochs than the others.
     """
@@ -139,15 +146,21 @@ def lead_on_same_notes(records: Records, one: tuple[str, str], other: tuple[str,
     return (grades(*one) - grades(*other)).dropna(how="all").mean().dropna()
 
 
-@claim("brass-elu-worse-with-five", "3.2, Fig. 21", "With ELU, five brass instruments sound worse than three.")
-def three_less_five(records: Records) -> Effect:
-    """Grade of brass1-3/ELU less that of brass1-5/ELU, on the same notes; more than 0."""
+@claim(
+    "brass-elu-worse-with-five",
+    "3.2, Fig. 21",
+    "With ELU, training on five brass instruments sounds worse than on three.",
+)
+def lead_of_three_over_five(records: Records) -> Effect:
+    """How far the grade of brass1-3/ELU lies above that of brass1-5/ELU, on the same notes; more than 0."""
     return judge(lead_on_same_notes(records, ("brass1-3", "ELU"), ("brass1-5", "ELU")), "grades", above=0)
 
 
-@claim("brass-relu-best-with-five", "3.2, Fig. 22", "With ReLU, five brass instruments sound best of all brass models.")
-def five_less_best_rival(records: Records) -> Effect:
-    """Grade of brass1-5/ReLU less that of its strongest rival, on the same notes; more than 0."""
+@claim(
+    "brass-relu-best-with-five", "3.2, Fig. 22", "Of all brass models, ReLU trained on five instruments sounds best."
+)
+def lead_of_five_over_rivals(records: Records) -> Effect:
+    """How far the grade of brass1-5/ReLU lies above that of its strongest rival, on the same notes; more than 0."""
     best = ("brass1-5", "ReLU")
     rivals = [(name, activation) for name in ("brass1", *SEVERAL_BRASS) for activation in PAPER_ACTIVATIONS]
     leads = [lead_on_same_notes(records, best, rival) for rival in rivals if rival != best]
@@ -160,8 +173,9 @@ def within_sets(values: pd.Series) -> pd.Series:
     return (values - sets.transform("mean"))[sets.transform("size") > 1]
 
 
-def lstm_and_grade(records: Records, loss: str, less: str | None = None) -> Effect:
-    """Correlate the STFT loss at the end of the LSTM stage with the grade, over the models trained on one loss.
+@claim("lstm-goes-with-grade", "4", "A lower loss in the LSTM goes with better sound.", loss="STFT")
+def correlation_of_lstm(records: Records, loss: str, less: str | None = None) -> Effect:
+    """Rank correlation of the LSTM's final STFT loss with the mean grade, {loss} models, within sets; below 0.
 
     Models are compared with those of the same instruments: a loud instrument has higher losses, whatever it sounds
     like. Those whose gradient was cut are left out: they are bad in every stage, whichever matters. The same
@@ -175,16 +189,10 @@ def lstm_and_grade(records: Records, loss: str, less: str | None = None) -> Effe
     return judge_rank_correlation(lstm, within_sets(mean_grades(records, **trained)), below=0, less=other)
 
 
-@claim("lstm-goes-with-grade", "4", "A lower loss in the LSTM goes with a better sound.")
-def correlation_of_lstm(records: Records) -> Effect:
-    """Rank correlation of the LSTM's last STFT loss with the mean grade, STFT models, within sets; below 0."""
-    return lstm_and_grade(records, "STFT")
-
-
-@claim("lstm-matters-most", "4", "The LSTM matters most: its loss tells more of the sound than the autoencoder's.")
-def lstm_less_autoencoder(records: Records) -> Effect:
-    """Rank correlation of the LSTM's last loss with the grade, less that of the autoencoder's; below 0."""
-    return lstm_and_grade(records, "STFT", less="autoencoder")
+@claim("lstm-matters-most", "4", "The LSTM matters most: its loss says more about the sound than the autoencoder's.")
+def lead_of_lstm_over_autoencoder(records: Records) -> Effect:
+    """How far the rank correlation of the LSTM's loss with the grade lies above that of the autoencoder's; below 0."""
+    return correlation_of_lstm(records, "STFT", less="autoencoder")
 
 
 @claim("unseen-pitches", "2.2", "SING can play pitches that it was not trained on.")
@@ -193,8 +201,8 @@ def grade_of_unseen_pitches(records: Records) -> Effect:
     raise Untestable("no such note is graded: it would have no target to be graded by")
 
 
-@claim("more-data", "4", "With more training data ReLU may lose its advantage over ELU.")
-def advantage_by_data(records: Records) -> Effect:
+@claim("more-data", "4", "With more training data, ReLU may lose its lead over ELU.")
+def lead_by_data(records: Records) -> Effect:
     """Grades of ReLU less those of ELU, as the number of notes grows."""
     raise Untestable("the grid has no larger set than the paper's, and its sets differ in their instruments too")
 
@@ -206,8 +214,7 @@ def grade_at_own_size(records: Records) -> Effect:
 
 
 @claim("selu-sounds-better", "4", "SELU may sound better than ReLU.")
-def selu_less_relu(records: Records) -> Effect:
-    """Mean grade of STFT/SELU less that of STFT/ReLU; more than 0."""
-    grades = mean_grades(records, training_loss="STFT", activation=("ReLU", "SELU"))
-    selu, relu = pairs(grades, "activation", "SELU", "ReLU")
-    return judge(selu - relu, "grades", above=0)
+def lead_of_selu(records: Records) -> Effect:
+    """How far the mean grade of STFT/SELU lies above that of STFT/ReLU; more than 0."""
+    where = {"training_loss": "STFT", "activation": ("ReLU", "SELU")}
+    return lead_in_grade(records, "activation", "SELU", "ReLU", **where)

@@ -16,30 +16,60 @@ from ..runs.records import Records
 from .figures import MARKS, STAMP, output_folder
 
 PLAIN = ("holds", "does not hold")
+# How an effect asks ("How far ELU's loss ends below ReLU's; more than 0."), so that its answer needs no minus sign.
+OPPOSITES = {"above": "below", "below": "above", "before": "after", "larger": "smaller", "faster": "slower"}
+COMPARISON = re.compile(rf"(?:How far|By how much) (.+?) ({'|'.join(OPPOSITES)}) (.+); ")
+
+
+def turned(word: str, size: float) -> str:
+    """Return the word of a comparison, or its opposite for a negative size: what is -45 % below is 45 % above."""
+    return word if size >= 0 else OPPOSITES[word]
+
+
+def number(value: float) -> str:
+    """Return a number to three digits."""
+    return "less than 0.0001" if 0 < abs(value) < 1e-4 else f"{value:.3g}".replace("-", "−")
 
 
 def in_words(row: pd.Series) -> str:
     """Return in a sentence what was found for a claim, a row of `singlib.claims.check`.
 
-    What differs by more than 100 % is told as a ratio.
+    A comparison is told the way it came out, "ELU's loss ends 45 % above ReLU's"; more than 100 % above, as a ratio.
     """
-    if not np.isfinite(row["size"]):
+    size, unit = row["size"], row.unit
+    if not np.isfinite(size):
         return f"{row.reason[0].upper()}{row.reason[1:]}."
-    ratio = row.unit.startswith("% of") and abs(row["size"]) > 100
-    sign = np.sign(row["size"])
+    comparison = COMPARISON.match(row.effect)
+    subject, word, other = comparison.groups() if comparison else ("", "", "")
+    sign = -1 if comparison and size < 0 else 1
+    ratio = comparison and unit.startswith("% of") and abs(size) > 100
 
-    def number(value: float) -> str:
+    def told(values: list[float]) -> list[str]:
         if ratio:  # an interval may reach below 0, a ratio cannot
-            return f"{max(0, 1 + sign * value / 100):.3g}"
-        return "less than 0.0001" if 0 < abs(value) < 1e-4 else f"{value:.3g}".replace("-", "−")
+            return [number(max(0, 1 + sign * value / 100)) for value in values]
+        if comparison and min(sign * value for value in values) < 0:
+            return [f"{number(abs(value))} {turned(word, value)}" for value in values]
+        return [number(sign * value) for value in values]
 
-    text = f"{number(row['size'])} {row.unit.replace('% of', 'times') if ratio else row.unit}"
+    (text,) = told([size])
+    if ratio:
+        text = f"{subject} at {text} times {other}"
+    elif comparison:
+        if word in ("above", "below"):  # in % of the other; a correlation has no unit
+            unit = re.sub("% of .*", "%", unit).replace("rank correlation", "")
+        text = " ".join(f"{subject} {text} {unit} {turned(word, size)} {other}".split())
+    else:
+        text = f"{unit} {text}" if unit == "rank correlation" else f"{text} {unit[:-1] if text == '1' else unit}"
     if np.isfinite(row.lowest):
-        ends = (row.highest, row.lowest) if ratio and sign < 0 else (row.lowest, row.highest)
-        text += ", 95 % interval " + " to ".join(map(number, ends))
+        ends = sorted((row.lowest, row.highest), key=lambda end: sign * end)
+        text += f", 95 % interval {' to '.join(told(ends))}"
     text += f" (n = {row.models})" + (f"; {row.reason}" if row.reason else "")
-    sets = re.sub(r"(\S+) \(", lambda found: f"{number(float(found[1]))} (", row.by_set)
-    return f"{text}. By set: {sets}." if sets else f"{text}."
+    if sets := re.findall(r"(\S+) (\S+) (\(\d+\))", row.by_set):
+        values = told([float(value) for _, value, _ in sets])
+        text += ". By set: " + "; ".join(
+            f"{name} {value} {n}" for (name, _, n), value in zip(sets, values, strict=True)
+        )
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def linked_place(place: str) -> str:
@@ -66,7 +96,7 @@ def in_html(checked: pd.DataFrame) -> str:
             f"{escape(row.statement)} ({linked_place(row.place)})",
             f"Measured: {escape(row.effect)}",
             f"Found: {escape(in_words(row))}",
-            f"The rule was changed when records had come in: {escape(row.revised)}." if row.revised else "",
+            f"The rule was changed after records had come in: {escape(row.revised)}." if row.revised else "",
         )
         for _, row in checked.iterrows()
     )
@@ -77,18 +107,6 @@ def marked_verdict(row: pd.Series) -> str:
     return f"{MARKS[row.verdict]} {row.verdict}" + ("" if row.holm == row.verdict else " (Holm: undecided)")
 
 
-def in_numbers(row: pd.Series) -> str:
-    """Return the size of an effect, its 95 % interval, unit, number of models, the reason and each set's own size."""
-    if not np.isfinite(row["size"]):
-        return f"({row.reason})"
-    size, lowest, highest = (
-        f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" for value in (row["size"], row.lowest, row.highest)
-    )
-    interval = f" [{lowest}, {highest}]" if np.isfinite(row.lowest) else ""
-    more = "; ".join(filter(None, (row.reason, row.by_set)))
-    return f"{size}{interval} {row.unit}, n = {row.models}" + (f" ({more})" if more else "")
-
-
 def in_markdown(checked: pd.DataFrame) -> str:
     """Return checked claims as a table in Markdown: statement, what is measured, what was found, verdict; and notes."""
     daggers = checked.revised.map(lambda why: " †" * bool(why))
@@ -96,14 +114,14 @@ def in_markdown(checked: pd.DataFrame) -> str:
         {
             "statement": checked.statement + " (" + checked.place + ")" + daggers,
             "measured": checked.effect,
-            "found, 95 % interval": [in_numbers(row) for _, row in checked.iterrows()],
+            "found": [in_words(row) for _, row in checked.iterrows()],
             "verdict": [marked_verdict(row) for _, row in checked.iterrows()],
         }
     )
     lines = [shown.to_markdown(index=False), "", errors_by_chance(checked)]
     changed = checked[checked.revised != ""].groupby("revised", sort=False).statement.apply(" ".join)
     if len(changed):
-        lines += ["", "† The rule was changed when the records of `recorded-many-updates` had come in:", ""]
+        lines += ["", "† The rule was changed after the records of `recorded-many-updates` had come in:", ""]
         lines += [f"- {why}: {statements}" for why, statements in changed.items()]
     return "\n".join(lines)
 
