@@ -1,10 +1,10 @@
 """Would another size, another rate or another threshold of the grade have said otherwise?
 
-`check` puts the paper's statements on Figures 1, 7, 8 and 9 to the test at each size and rate tried, `thresholds` all
-statements on sounds with each threshold moved. The models of the first are those of ``data/recorded/sizes.parquet``
-(``data/recorded/sizes.py`` trains them): keys, STFT, three seeds that the grid does not use. As published, MFC and CQT
-models stay where they begin; so what Figure 1 shows of them are the losses of the STFT model of their seed before
-training, without a model of their own.
+`check_sizes` puts the paper's statements on Figures 1, 7, 8 and 9 to the test at each size and rate tried,
+`vary_thresholds` all statements on sounds with each threshold moved. The models of the first are those of
+``data/recorded/sizes.parquet`` (``data/recorded/sizes.py`` trains them): keys, STFT, three seeds that the grid does not
+use. As published, MFC and CQT models stay where they begin; so what Figure 1 shows of them are the losses of the STFT
+model of their seed before training, without a model of their own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..grading.grades import SCORES, THRESHOLDS, grade_of
 from ..grid import PAPER_LOSSES, PROFILES, Cell
 from ..runs.records import Records, describe
 from .figures import MARKS, output_folder
+from .verdicts import PLAIN
 
 PROFILE = PROFILES["recorded"]  # whose size the study was made to choose
 SIZE = ["channels", "dimension", "hidden", "learning_rate"]
@@ -27,32 +28,27 @@ FIGURES = {1, 7, 8, 9}
 BY_CONSTRUCTION = "published-autoencoder-constant"  # the study takes it for granted
 
 
-def load() -> dict[tuple, Records]:
-    """Read the study: size and rate (`SIZE`) -> the records of its models.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    """
+def load_sizes() -> dict[tuple, Records]:
+    """Read the study: size and rate (`SIZE`) -> the records of its models; FileNotFoundError if it is not there."""
     rows = pd.read_parquet(project_folder() / "data" / PROFILE.name / "sizes.parquet")
-    found = {}
+    # An autoencoder serves LSTMs of several sizes.
+    autoencoders = dict(list(rows[rows.hidden == 0].groupby(["channels", "dimension", "learning_rate"])))
+    study = {}
     for size, later in rows[rows.hidden > 0].groupby(SIZE, sort=False):
-        own = dict(zip(SIZE, size, strict=True))
-        same = [column for column in SIZE if column != "hidden"]
-        first = rows[(rows.hidden == 0) & (rows[same] == pd.Series(own)[same]).all(axis=1)]
-        parts = []
-        for (activation, seed), model in pd.concat([first, later]).groupby(["activation", "seed"]):
+        channels, dimension, _, rate = size
+        both, parts = pd.concat([autoencoders[channels, dimension, rate], later]), []
+        for (activation, seed), model in both.groupby(["activation", "seed"]):
             losses = model[["stage", "epoch", "spectrum", "loss"]]
             parts.append(losses.assign(**describe(Cell(activation=activation, seed=seed))))
             flat = losses[losses.stage == "autoencoder"]
             flat = flat.assign(loss=flat.groupby("spectrum").loss.transform("first"))
             parts += [flat.assign(**describe(Cell("keys", activation, loss, "cut", seed))) for loss in PAPER_LOSSES[1:]]
-        found[size] = Records(replace(PROFILE, **own), pd.concat(parts), pd.DataFrame(), [])
-    return found
+        profile = replace(PROFILE, **dict(zip(SIZE, size, strict=True)))
+        study[size] = Records(profile, pd.concat(parts), pd.DataFrame(), [])
+    return study
 
 
-def check() -> pd.DataFrame:
+def check_sizes() -> pd.DataFrame:
     """Put the paper's statements on Figures 1, 7, 8 and 9 to the test at each size of the study.
 
     Returns
@@ -61,46 +57,53 @@ def check() -> pd.DataFrame:
         Columns of `SIZE` and of `singlib.claims.check`.
     """
     asked = [claim for claim in claims.CLAIMS if FIGURES.intersection(claim.figures) and claim.key != BY_CONSTRUCTION]
-    parts = [
-        claims.check(records, asked).assign(**dict(zip(SIZE, size, strict=True))) for size, records in load().items()
-    ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(
+        [
+            claims.check(records, asked).assign(**dict(zip(SIZE, size, strict=True)))
+            for size, records in load_sizes().items()
+        ],
+        ignore_index=True,
+    )
 
 
-def table(checked: pd.DataFrame) -> pd.DataFrame:
-    """Lay `check` out, statement by size: the mark of the verdict, and in brackets where the mean alone comes out.
+def tabulate_sizes(checked: pd.DataFrame) -> pd.DataFrame:
+    """Lay `check_sizes` out, statement by size: the mark of the verdict, in brackets where only the mean decides.
 
     The last row counts the statements whose mean lies on their side.
     """
-    plain = checked.verdict.isin(("holds", "does not hold"))
-    marks = checked.verdict.map(MARKS).where(plain, checked.leans.map({True: "(✔)", False: "(✘)"}))
-    names = [
-        f"C {row.channels}, D {row.dimension}, LSTM {row.hidden}, {row.learning_rate:g}" for row in checked.itertuples()
-    ]
-    laid = checked.assign(mark=marks, size_tried=names).pivot(index="statement", columns="size_tried", values="mark")
-    laid = laid.reindex(index=checked.statement.unique(), columns=list(dict.fromkeys(names)))
-    count = checked.assign(size_tried=names).groupby("size_tried", sort=False).leans.sum()
-    laid.loc["come out, by the mean"] = count.astype(str)
-    return laid.rename_axis(columns=None)
+    by_mean = checked.leans.map({True: "(✔)", False: "(✘)"})
+    named = checked.assign(
+        mark=checked.verdict.map(MARKS).where(checked.verdict.isin(PLAIN), by_mean),
+        tried=[
+            f"C {row.channels}, D {row.dimension}, LSTM {row.hidden}, {row.learning_rate:g}"
+            for row in checked.itertuples()
+        ],
+    )
+    table = named.pivot(index="statement", columns="tried", values="mark")
+    table = table.reindex(index=named.statement.unique(), columns=named.tried.unique()).rename_axis(columns=None)
+    table.loc["come out, by the mean"] = named.groupby("tried").leans.sum().astype(str)
+    return table
 
 
-def save() -> str:
-    """Save the study as CSV (every size with its interval) and Markdown under ``figures/``; return the Markdown."""
-    checked = check()
+def show_sizes(records: Records) -> Markdown:
+    """Save the study as CSV and Markdown under ``figures/``, and return it, in the report of the profile it chose."""
+    if records.profile.name != PROFILE.name:
+        return Markdown(f"The study of sizes and rates is in the report of {PROFILE.name}.")
+    checked = check_sizes()
     path = output_folder(PROFILE) / "sensitivity"
     text = (
         "**Sensitivity.** The paper's statements on Figures 1, 7, 8 and 9 at other sizes and learning rates, with "
         f"everything else as in the profile {PROFILE.name}: {checked.models.max()} models each of ReLU and ELU, of "
         "other seeds than the grid's. ✔ and ✘: the whole 95 % interval lies on one side; in brackets: the mean "
         "does.\n\n"
-        f"{table(checked).reset_index().to_markdown(index=False)}\n"
+        f"{tabulate_sizes(checked).reset_index().to_markdown(index=False)}\n"
     )
     checked.to_csv(path.with_suffix(".csv"), index=False)
     write_text(path.with_suffix(".md"), text)
-    return text
+    return Markdown(text)
 
 
-def thresholds(records: Records) -> pd.DataFrame:
+def vary_thresholds(records: Records) -> pd.DataFrame:
     """Grade all notes again with each threshold of `singlib.grading.grades` a tenth lower and a tenth higher.
 
     Returns
@@ -111,46 +114,40 @@ def thresholds(records: Records) -> pd.DataFrame:
     """
     quality = records.quality.assign(level=records.quality.get("level", 0.0))  # grades of version 2 had no level
     measured = quality.to_dict("records")
-    without = claims.check(replace(records, quality=pd.DataFrame()))
-    of_grades = [
-        claim for claim, found in zip(claims.CLAIMS, without.verdict, strict=True) if found == "cannot be tested"
-    ]
+    silent = claims.check(replace(records, quality=pd.DataFrame())).set_index("key").verdict
+    on_sounds = [claim for claim in claims.CLAIMS if silent[claim.key] == "cannot be tested"]
 
-    def graded(changed: dict[str, float]) -> pd.Series:
+    def grade_notes(**changed: float) -> pd.Series:
         return pd.Series([grade_of(note, THRESHOLDS | changed) for note in measured], quality.index)
 
-    def verdicts(grades: pd.Series) -> pd.Series:
-        return claims.check(replace(records, quality=quality.assign(grade=grades)), of_grades).set_index("key").verdict
-
-    def scores(grades: pd.Series) -> pd.Series:
+    def score_models(grades: pd.Series) -> pd.Series:
         return grades.map(SCORES).groupby(quality.cell).mean()
 
-    now = graded({})
-    verdicts_now = verdicts(now)
+    def check_sounds(grades: pd.Series) -> pd.Series:
+        regraded = replace(records, quality=quality.assign(grade=grades))
+        return claims.check(regraded, on_sounds).set_index("key").verdict
+
+    now = grade_notes()
+    verdicts = check_sounds(now)
     rows = []
-    for name, value in THRESHOLDS.items():
-        for factor in (0.9, 1.1):
-            then = graded({name: value * factor})
-            row = {"threshold": name, "value": value * factor, "notes": 100 * (then != now).mean()}
-            turned = verdicts_now.index[verdicts_now != verdicts(then)] if row["notes"] else ()
-            rows.append(row | {"largest": (scores(then) - scores(now)).abs().max(), "verdicts": ", ".join(turned)})
-    return pd.DataFrame(rows)
+    for name, value in ((name, value * factor) for name, value in THRESHOLDS.items() for factor in (0.9, 1.1)):
+        then = grade_notes(**{name: value})
+        turned = verdicts.index[verdicts != check_sounds(then)] if (then != now).any() else []
+        change = (score_models(then) - score_models(now)).abs().max()
+        rows.append((name, value, 100 * (then != now).mean(), change, ", ".join(turned)))
+    return pd.DataFrame(rows, columns=["threshold", "value", "notes", "largest", "verdicts"])
 
 
 def show_thresholds(records: Records) -> Markdown:
-    """Save `thresholds` as CSV under ``figures/<profile>/`` and return them as a table."""
+    """Save `vary_thresholds` as CSV under ``figures/<profile>/`` and return them as a table."""
     if records.quality.empty:
         return Markdown("No graded note.")
-    found = thresholds(records)
-    found.to_csv(output_folder(records.profile) / "thresholds.csv", index=False)
-    shown = found.rename(columns={"notes": "notes regraded (%)", "largest": "largest change of a model's mean grade"})
-    shown = shown.round(3).rename(columns={"verdicts": "verdicts that change"})
+    varied = vary_thresholds(records)
+    varied.to_csv(output_folder(records.profile) / "thresholds.csv", index=False)
+    shown = varied.round(3)
+    shown.columns = [
+        *("threshold", "value", "notes regraded (%)", "largest change of a model's mean grade"),
+        "verdicts that change",
+    ]
     lead = f"Each threshold of the grade a tenth lower and higher ({records.profile.name}: {records.profile.regime})."
     return Markdown(f"{lead}\n\n{shown.to_markdown(index=False)}")
-
-
-def show(records: Records) -> Markdown:
-    """Save the study and return it, in the report of the profile whose size it chose."""
-    if records.profile.name != PROFILE.name:
-        return Markdown(f"The study of sizes and rates is in the report of {PROFILE.name}.")
-    return Markdown(save())

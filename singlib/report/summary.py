@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 from IPython.display import Markdown
 
@@ -11,6 +9,7 @@ from ..grading.grades import GRADES
 from ..grid import cells
 from ..runs.records import Records
 from .figures import STAMP
+from .verdicts import turned
 
 ABSENT = "cannot be tested"
 CORRECTED = ("MFC", "CQT")
@@ -34,13 +33,26 @@ def summary(checked: pd.DataFrame, records: Records) -> Markdown:
     )
     if not profile.evidence:
         regime += f" **A {STAMP}**; the result is [the recorded report](../recorded/report.html)."
-    sentences = [as_published(claims), with_gradient(claims), against_stft(claims), activations(claims)]
+    sentences = [
+        say_published(claims),
+        "**With their gradient restored**, "
+        + say_corrected(
+            claims, "trains", "the network trains on", "the network hardly trains on",
+            "the loss itself ends {} % {} its value before training", "below", digits=0,
+        ),
+        "**Against the STFT**, at the same number of epochs, "
+        + say_corrected(
+            claims, "sounds-better", "SING sounds better on", "SING sounds no better on",
+            "its mean grade (0 to 5) lies {} {} the STFT's", "above", digits=1,
+        ),
+        say_activations(claims),
+    ]  # fmt: skip
     if set(claims.verdict[[f"{loss.lower()}-trains" for loss in CORRECTED]]) == {ABSENT}:
         del sentences[2]  # it would say the same again
     return Markdown("\n".join([*(f"- {sentence}" for sentence in sentences), "", regime]))
 
 
-def as_published(claims: pd.DataFrame) -> str:
+def say_published(claims: pd.DataFrame) -> str:
     """Say whether MFC and CQT, their gradient cut, moved any loss, and what these models sound like."""
     moves, sound = claims.loc["published-autoencoder-constant"], claims.loc["published-low"]
     if moves.verdict == ABSENT:
@@ -54,56 +66,33 @@ def as_published(claims: pd.DataFrame) -> str:
     return f"{text}."
 
 
-def with_gradient(claims: pd.DataFrame) -> str:
-    """Say whether the network trains on each of them with its gradient."""
-    return "**With their gradient restored**, " + by_verdict(
-        claims,
-        "trains",
-        {
-            "holds": "the network trains on {}: the loss itself falls by {}",
-            "does not hold": "the network hardly trains on {}: the loss itself falls by {}",
-            "undecided": "it is undecided whether the network trains on {}: the loss itself falls by {}",
-        },
-        "{:.0f} %".format,
-    )
+def say_corrected(claims: pd.DataFrame, what: str, holds: str, fails: str, finding: str, word: str, digits: int) -> str:
+    """Say what came of a claim on each corrected loss, of those with one verdict and on one side together.
 
-
-def against_stft(claims: pd.DataFrame) -> str:
-    """Say whether SING sounds better with each of them than with the STFT."""
-    return "**Against the STFT**, at the same number of epochs, " + by_verdict(
-        claims,
-        "sounds-better",
-        {
-            "holds": "SING sounds better on {}: {} of 5 grades higher",
-            "does not hold": "SING sounds no better on {}: {} of 5 grades lower",
-            "undecided": "it is undecided whether SING sounds better on {}: {} of 5 grades apart",
-        },
-        lambda size: f"{abs(size):.1f}",
-    )
-
-
-def by_verdict(claims: pd.DataFrame, what: str, phrases: dict[str, str], number: Callable[[float], str]) -> str:
-    """Say of the corrected losses what came of a claim, those with the same verdict together, with the sizes."""
+    `finding` has a place for the sizes and one for `word`, or its opposite for negative sizes.
+    """
+    leads = {"holds": holds, "does not hold": fails, "undecided": f"it is undecided whether {holds}"}
     each = claims.loc[[f"{loss.lower()}-{what}" for loss in CORRECTED]].assign(loss=CORRECTED)
     parts = []
-    for verdict, group in each.groupby("verdict", sort=False):
-        phrase = phrases.get(verdict, "nothing is on record yet of {}")
-        parts.append(phrase.format(" and ".join(group.loss), " and ".join(map(number, group["size"]))))
+    for (verdict, _), group in each.groupby(["verdict", each["size"] < 0], sort=False):
+        losses, sizes = " and ".join(group.loss), " and ".join(f"{abs(size):.{digits}f}" for size in group["size"])
+        parts.append(f"{leads.get(verdict, 'nothing is on record yet of')} {losses}")
+        if verdict in leads:
+            parts[-1] += f": {finding.format(sizes, turned(word, group['size'].iloc[0]))}"
     return f"{'; '.join(parts)}."
 
 
-def activations(claims: pd.DataFrame) -> str:
+def say_activations(claims: pd.DataFrame) -> str:
     """Say how ELU and ReLU compare in the autoencoder and in the LSTM, beside what the paper says."""
     pairs, lstm = claims.loc["elu-ends-lower-stft"], claims.loc["lstm-relu-ends-lower"]
     sound = claims.loc["relu-sounds-better"]
     if pairs.verdict == ABSENT or lstm.verdict == ABSENT:
         return "**ELU against ReLU** is not on record yet."
-    where = "lower" if lstm["size"] > 0 else "higher"
     text = (
         "**ELU against ReLU** (STFT, keys): the autoencoder ends lower with ELU in "
         f"{pairs['size'] * pairs.models / 100:.0f} of {pairs.models} pairs (the paper: in almost all); "
-        f"the loss of the LSTM ends {abs(lstm['size']):.0f} % {where} "
-        "with ReLU than with ELU (the paper: lower)"
+        f"ReLU's loss ends the LSTM stage {abs(lstm['size']):.0f} % {turned('below', lstm['size'])} ELU's "
+        "(the paper: below)"
     )
     if sound.verdict != ABSENT:
         better = "ReLU" if sound["size"] > 0 else "ELU"
