@@ -9,7 +9,7 @@ said, from 10 89 %. Only rank correlations, which have no t, are bootstrapped, w
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -59,16 +59,8 @@ class Effect:
     by_set: str = ""
 
 
-def decide(
-    size: float,
-    interval: tuple[float, float],
-    models: int,
-    unit: str,
-    above: float = -np.inf,
-    below: float = np.inf,
-    p: float = np.nan,
-) -> Effect:
-    """Return the effect with its verdict: does the whole interval lie between the bars, or outside them?"""
+def judge_interval(size: float, interval: tuple[float, float], above: float, below: float, **more: object) -> Effect:
+    """Judge a claim by an interval: does all of it lie between the bars, or outside them? `more` goes to the effect."""
     low, high = (float(end) for end in interval)
     verdict, reason = "undecided", ""
     if low > above and high < below:
@@ -78,51 +70,49 @@ def decide(
     else:
         bars = " and ".join(f"{bar:g}" for bar in (above, below) if np.isfinite(bar))
         reason = f"the interval reaches over the bar of {bars}"
-    return Effect(float(size), low, high, models, unit, verdict, reason, bool(above < size < below), p)
+    leans = bool(above < size < below)
+    return Effect(float(size), low, high, verdict=verdict, reason=reason, leans=leans, **more)
 
 
-def _mean(values: np.ndarray) -> tuple[float, float, float]:
+def mean_and_error(values: np.ndarray) -> tuple[float, float, float]:
     """Return mean, standard error and degrees of freedom."""
     error = scipy.stats.sem(values) if np.ptp(values) > 0 else 0.0
     return float(values.mean()), float(error), len(values) - 1.0
 
 
-def _interval(size: float, error: float, freedom: float) -> tuple[float, float]:
-    reach = scipy.stats.t.ppf(0.975, freedom) * error if error else 0.0
-    return size - reach, size + reach
-
-
-def _level(size: float, error: float, freedom: float, above: float, below: float) -> float:
-    """Return the largest level at which the interval reaches over the nearest bar that decides."""
-    bars = [bar for bar in (above, below) if np.isfinite(bar)]
-    if not bars:
-        return float("nan")
-    if not above < size < below:  # outside: the bar that it is beyond
-        bars = [above if size <= above else below]
-    if not error:
-        return 0.0
-    return float(max(2 * scipy.stats.t.sf(abs(size - bar) / error, freedom) for bar in bars))
-
-
-def _over_sets(values: pd.Series) -> tuple[float, float, float]:
+def mean_over_sets(values: pd.Series) -> tuple[float, float, float]:
     """Return mean over sets, standard error and degrees of freedom, of values indexed by `KINDS`.
 
     Sets weigh alike, and so do the kinds of models in a set. Where each kind has several models, the error is theirs:
     the sets are as given (degrees of freedom after B. L. Welch, 1947). Where one has a single model, nothing is known
-    of its spread, and the sets are taken for a sample of sets.
+    of its spread, and the sets are taken for a sample of sets. Values without a set are all of one kind.
     """
+    if "instruments" not in values.index.names:
+        return mean_and_error(values.to_numpy())
     kinds = values.groupby([name for name in values.index.names if name != "seed"], sort=False)
-    means = kinds.mean()
+    means, counts = kinds.mean(), kinds.size()
     of_sets = means.groupby("instruments", sort=False)
-    if kinds.size().min() < 2 and of_sets.ngroups > 1:
-        return _mean(of_sets.mean().to_numpy())
-    if kinds.size().min() < 2:
-        return _mean(values.to_numpy())
+    if counts.min() < 2:
+        return mean_and_error((of_sets.mean() if of_sets.ngroups > 1 else values).to_numpy())
     weights = 1 / of_sets.transform("size") / of_sets.ngroups
-    parts = weights**2 * kinds.var() / kinds.size()
+    parts = weights**2 * kinds.var() / counts
     total = parts.sum()
-    freedom = total**2 / (parts**2 / (kinds.size() - 1)).sum() if total else np.inf
+    freedom = total**2 / (parts**2 / (counts - 1)).sum() if total else np.inf
     return float((weights * means).sum()), float(np.sqrt(total)), float(freedom)
+
+
+def p_value(size: float, error: float, freedom: float, above: float, below: float) -> float:
+    """Return the largest level at which the interval reaches over the nearest bar that decides."""
+    bars = (above, below) if above < size < below else (above if size <= above else below,)
+    return float(max(2 * scipy.stats.t.sf(abs(size - bar) / error, freedom) for bar in bars)) if error else 0.0
+
+
+def drop_missing(values: pd.Series, of: str) -> pd.Series:
+    """Return the values that are numbers; Untestable if there is none."""
+    values = pd.Series(values, dtype=float).dropna()
+    if values.empty:
+        raise Untestable(f"no {of} to measure")
+    return values
 
 
 def judge(
@@ -159,19 +149,17 @@ def judge(
     Untestable
         If there is no value.
     """
-    values = pd.Series(values, dtype=float).dropna()
-    if not len(values):
-        raise Untestable(f"no {of} to measure")
+    values = drop_missing(values, of)
+    size, error, freedom = mean_over_sets(values)
     if len(values) == 1:
-        size, reason = float(values.iloc[0]), f"one {of} has no interval"
-        return Effect(size, np.nan, np.nan, 1, unit, "undecided", reason, bool(above < size < below))
-    sets = values.groupby("instruments", sort=False) if "instruments" in values.index.names else None
-    several = sets is not None and sets.ngroups > 1
-    found = _over_sets(values) if sets is not None else _mean(values.to_numpy())
-    low, high = np.clip(_interval(*found), *within)
-    effect = decide(found[0], (low, high), len(values), unit, above, below, _level(*found, above, below))
-    told = "; ".join(f"{name} {part.mean():.3g} ({len(part)})" for name, part in sets) if several else ""
-    return replace(effect, by_set=told)
+        leans = bool(above < size < below)
+        return Effect(size, np.nan, np.nan, 1, unit, "undecided", f"one {of} has no interval", leans)
+    sets = list(values.groupby("instruments", sort=False)) if "instruments" in values.index.names else []
+    by_set = "; ".join(f"{name} {part.mean():.3g} ({len(part)})" for name, part in sets if len(sets) > 1)
+    reach = scipy.stats.t.ppf(0.975, freedom) * error if error else 0.0
+    interval = np.clip((size - reach, size + reach), *within)
+    p = p_value(size, error, freedom, above, below)
+    return judge_interval(size, interval, above, below, models=len(values), unit=unit, p=p, by_set=by_set)
 
 
 def judge_largest(values: pd.Series, unit: str, below: float, of: str = "model") -> Effect:
@@ -182,9 +170,7 @@ def judge_largest(values: pd.Series, unit: str, below: float, of: str = "model")
     Untestable
         If there is no value.
     """
-    values = pd.Series(values, dtype=float).dropna()
-    if not len(values):
-        raise Untestable(f"no {of} to measure")
+    values = drop_missing(values, of)
     good = int((values < below).sum())
     verdict, reason = ("holds" if good == len(values) else "does not hold"), f"{good} of {len(values)} {of}s"
     return Effect(float(values.max()), np.nan, np.nan, len(values), unit, verdict, reason, good == len(values))
@@ -197,19 +183,16 @@ def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
     surely is in fewer than nine in ten: in 7 of 10 at the most. With `negate` the claim is that it is not.
     """
     counted = scipy.stats.binomtest(int(wins.sum()), len(wins))
-    low, high = counted.proportion_ci(method="wilson")
+    share, (low, high) = counted.statistic, counted.proportion_ci(method="wilson")
     verdict, reason = "undecided", "neither more than half nor fewer than nine in ten for sure"
     if high < 0.9 or low > 0.5:
         verdict, reason = "holds" if (high >= 0.9) != negate else "does not hold", ""
-    share = counted.statistic
     # Wilson's interval turns the score test round: its level is that of the bar which decides.
-    levels = [
-        2 * scipy.stats.norm.sf(side * (share - bar) / np.sqrt(bar * (1 - bar) / len(wins)))
-        for side, bar in ((1, 0.5), (-1, 0.9))
-    ]
-    level = float(min(1.0, levels[1] if high < 0.9 else levels[0]))
+    bar, side = (0.9, -1) if high < 0.9 else (0.5, 1)
+    p = 2 * scipy.stats.norm.sf(side * (share - bar) / np.sqrt(bar * (1 - bar) / len(wins)))
     leans = (share >= 0.9) != negate
-    return Effect(100 * share, 100 * low, 100 * high, len(wins), "% of the pairs", verdict, reason, leans, level)
+    size = 100 * share, 100 * low, 100 * high
+    return Effect(*size, len(wins), "% of the pairs", verdict, reason, leans, float(min(1.0, p)))
 
 
 def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less: pd.Series | None = None) -> Effect:
@@ -247,24 +230,21 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less
         return np.nan_to_num(each[0] if less is None else each[0] - each[1])
 
     columns = tuple(table.to_numpy().T)
-    size = float(correlation(*columns))
-    drawn = scipy.stats.bootstrap(
-        columns, correlation, paired=True, vectorized=True, n_resamples=2000, method="BCa", rng=0
-    )
+    options = {"paired": True, "vectorized": True, "method": "BCa"}
+    resampled = scipy.stats.bootstrap(columns, correlation, n_resamples=2000, rng=0, **options)
 
     def interval(level: float) -> tuple[float, float]:
-        again = {"paired": True, "vectorized": True, "n_resamples": 0, "method": "BCa", "bootstrap_result": drawn}
-        return tuple(
-            scipy.stats.bootstrap(columns, correlation, confidence_level=1 - level, **again).confidence_interval
-        )
+        again = {"n_resamples": 0, "bootstrap_result": resampled, "confidence_level": 1 - level}
+        return tuple(scipy.stats.bootstrap(columns, correlation, **again, **options).confidence_interval)
 
-    def reaches_over(level: float) -> bool:
+    def misses(level: float) -> bool:
         low, high = interval(level)
-        return low <= below <= high
+        return not low <= below <= high
 
     levels = np.geomspace(5e-4, 1, 200, endpoint=False)  # 2,000 resamples tell no smaller one
-    place = bisect.bisect_left(levels, True, key=lambda level: not reaches_over(level))
-    return decide(size, interval(0.05), len(table), "rank correlation", below=below, p=float([*levels, 1.0][place]))
+    p = float([*levels, 1.0][bisect.bisect_left(levels, True, key=misses)])
+    about = {"models": len(table), "unit": "rank correlation", "p": p}
+    return judge_interval(float(correlation(*columns)), interval(0.05), -np.inf, below, **about)
 
 
 def holm(checked: pd.DataFrame, level: float = 0.05) -> pd.Series:
