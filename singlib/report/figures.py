@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from pypdf import PdfWriter
 
 from ..claims import CLAIMS
-from ..files import check_writable, project_folder
+from ..files import check_writable, project_folder, write_text
 from ..grading.grades import mean_interval
 from ..grid import PAPER_LOSSES, Cell, Profile
 from ..listening.spectrograms import Note
@@ -275,8 +275,7 @@ def draw(number: int, records: Records) -> Figure:
         Panels without a finished model say so; nothing is drawn as zero.
     """
     figure = FIGURES[number].draw(records)
-    if not records.profile.evidence:
-        figure.suptitle(f"{records.profile.name}: {STAMP}", x=0.995, ha="right", size=8, color="#B00020")
+    stamp(figure, records.profile)
     return figure
 
 
@@ -294,13 +293,8 @@ def caption(number: int, records: Records) -> str:
 @plt.style.context("default")
 def save(number: int, records: Records) -> Path:
     """Draw a figure and save it as PNG, SVG and PDF under ``figures/<profile>/``; return the path of the PNG."""
-    figure = draw(number, records)
     path = output_folder(records.profile) / f"fig{number:02d}.png"
-    with plt.rc_context({"svg.hashsalt": "singlib"}):  # the same figure is the same file
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_picture(draw(number, records), path, "svg", "pdf", "png", dpi=110)
     return path
 
 
@@ -348,3 +342,26 @@ def output_folder(profile: Profile) -> Path:
     check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def stamp(figure: Figure, profile: Profile) -> None:
+    """Mark the figure of a small profile as no evidence."""
+    if not profile.evidence:
+        figure.suptitle(f"{profile.name}: {STAMP}", x=0.995, ha="right", size=8, color="#B00020")
+
+
+def save_picture(figure: Figure, path: Path, *kinds: str, dpi: int) -> None:
+    """Save a figure as files of some kinds, "png", "svg" or "pdf", the same for the same figure, and close it."""
+    options = {"png": {"dpi": dpi}, "svg": {"metadata": {"Date": None}}, "pdf": {"metadata": {"CreationDate": None}}}
+    with plt.rc_context({"svg.hashsalt": "singlib"}):
+        for kind in kinds:
+            figure.savefig(path.with_suffix(f".{kind}"), **options[kind])
+    plt.close(figure)
+
+
+def save_markdown(text: str, path: Path, profile: Profile) -> str:
+    """Save a text as Markdown, that of a small profile marked as no evidence; return what was saved."""
+    if not profile.evidence:
+        text += f"\n*{profile.name}: {STAMP}*\n"
+    write_text(path.with_suffix(".md"), text)
+    return text

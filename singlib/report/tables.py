@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,14 +10,13 @@ from IPython.display import HTML, SVG, Markdown, display
 from matplotlib.figure import Figure
 
 from .. import nsynth
-from ..files import write_text
 from ..grading.grades import GRADES, SCORES, ModelGrade, model_grade
 from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, PROFILES, Cell, cells
 from ..listening import blind_test
 from ..nsynth import selection
 from ..runs.records import Records
 from ..runs.run_folder import GRADING
-from .figures import STAMP, output_folder
+from .figures import STAMP, output_folder, save_markdown, save_picture, stamp
 
 PAPER = PROFILES["paper"]
 CAPTIONS = {
@@ -39,40 +38,21 @@ PAPER_GRADES = {
     "brass1-5": ("++", "+", "-", "-", "-", "-"),
 }
 NOT_CALCULATED, MISSING = "not calculated", "missing"
-
-
-class Source(NamedTuple):
-    """Who gave a grade of Table 3: the name in the report, and how it is drawn (Okabe and Ito's colours)."""
-
-    name: str
-    colour: str
-    marker: str
-
-
-SOURCES = {
-    "paper": Source("authors' ears", "#666666", "D"),
-    "published": Source("our rerun, gradient cut", "#D55E00", "s"),
-    "corrected": Source("gradient restored", "#0072B2", "o"),
+SOURCES = {"paper": "authors' ears", "published": "our rerun, gradient cut", "corrected": "gradient restored"}
+STYLES = {  # Okabe and Ito's colours
+    "paper": {"color": "#666666", "marker": "D"},
+    "published": {"color": "#D55E00", "marker": "s"},
+    "corrected": {"color": "#0072B2", "marker": "o"},
 }
-# Background and text of each of `GRADES`: ColorBrewer's YlGnBu, told apart by the colour-blind and in grey.
-GRADE_COLOURS = (
-    *(("#ffffcc", "#111"), ("#c7e9b4", "#111"), ("#7fcdbb", "#111")),
-    *(("#41b6c4", "#111"), ("#2171b5", "#fff"), ("#253494", "#fff")),
-)
-SCALE = dict(
-    zip(
-        GRADES,
-        (
-            "silent, or static noise",
-            "noise that moves a little",
-            "noise that moves as the note does, or a wrong pitch",
-            "the pitch, but noisy or with another envelope",
-            "the pitch, its onset and its decay",
-            "clean and bright like the note",
-        ),
-        strict=True,
-    )
-)
+# What each grade means; its background, ColorBrewer's YlGnBu, told apart by the colour-blind and in grey; its text.
+SCALE = {
+    "-": ("silent, or static noise", "#ffffcc", "#111"),
+    "-/o": ("noise that moves a little", "#c7e9b4", "#111"),
+    "o": ("noise that moves as the note does, or a wrong pitch", "#7fcdbb", "#111"),
+    "o/+": ("the pitch, but noisy or with another envelope", "#41b6c4", "#111"),
+    "+": ("the pitch, its onset and its decay", "#2171b5", "#fff"),
+    "++": ("clean and bright like the note", "#253494", "#fff"),
+}
 FEW = 5  # entries: the order of fewer says nothing
 _COLUMNS = [(loss, activation) for loss in ("STFT", "CQT", "MFC") for activation in PAPER_ACTIVATIONS]
 
@@ -96,15 +76,12 @@ def overview(records: Records) -> Markdown:
         counts = selection.counts(profile.data)
         compared = ", ".join(f"{role} {count} ({nsynth.TABLE2[role].notes})" for role, count in counts.items())
         lines.append(f"**Not the paper's notes**, but {nsynth.SOURCES[profile.data]}. Notes here (paper): {compared}.")
-        updates = {
-            name: (sum(counts[role] for role in roles), sum(nsynth.TABLE2[role].notes for role in roles))
+        updates = ", ".join(
+            f"{name} {math.ceil(sum(counts[role] for role in roles) / profile.batch)} "
+            f"({math.ceil(sum(nsynth.TABLE2[role].notes for role in roles) / PAPER.batch)})"
             for name, roles in INSTRUMENT_SETS.items()
-        }
-        each = (
-            f"{name} {-(-ours // profile.batch)} ({-(-theirs // PAPER.batch)})"
-            for name, (ours, theirs) in updates.items()
         )
-        lines.append(f"Updates in an epoch of the autoencoder, here (paper): {', '.join(each)}.")
+        lines.append(f"Updates in an epoch of the autoencoder, here (paper): {updates}.")
     if records.carried:
         lines.append(
             f"{len(records.carried)} of the records are those that come with the project (data/{profile.name})."
@@ -123,20 +100,19 @@ def overview(records: Records) -> Markdown:
 def table_1(records: Records) -> pd.DataFrame:
     """Count models: the paper's, and in brackets ours on record, the corrected ones after a plus.
 
-    Missing ones are told as "0 of 10".
-
-    Parameters
-    ----------
-    records : Records
-        Of one profile.
-
     Returns
     -------
     DataFrame
-        A row for each instrument set: models by loss and activation, samples here and in the paper.
+        A row for each instrument set: models by loss and activation ("0 of 10" where some are missing), samples here
+        and in the paper.
     """
     done = set(records.history.get("cell", []))
     counts = selection.counts(records.profile.data)
+
+    def count(kind: list[Cell]) -> str:
+        have = sum(cell.name in done for cell in kind)
+        return "" if not kind else str(have) if have == len(kind) else f"{have} of {len(kind)}"
+
     rows = []
     for instruments, roles in INSTRUMENT_SETS.items():
         row: dict[str, object] = {"instr.": instruments}
@@ -144,9 +120,9 @@ def table_1(records: Records) -> pd.DataFrame:
             for activation in PAPER_ACTIVATIONS:
                 kind = _entry(records.grid, instruments, loss, activation)
                 theirs = sum(cell.published for cell in _entry(cells(PAPER), instruments, loss, activation))
-                ours = _count([c.name for c in kind if c.published], done)
-                corrected = _count([c.name for c in kind if not c.published], done)
-                ours += f" + {corrected}" if corrected else ""
+                ours = count([cell for cell in kind if cell.published])
+                if corrected := count([cell for cell in kind if not cell.published]):
+                    ours += f" + {corrected}"
                 row[f"{loss}/{activation}"] = f"{theirs or '–'} ({ours.strip()})"
         row["sampl."] = sum(counts[role] for role in roles)
         row["sampl. (paper)"] = sum(nsynth.TABLE2[role].notes for role in roles)
@@ -155,20 +131,8 @@ def table_1(records: Records) -> pd.DataFrame:
 
 
 def _entry(grid: list[Cell], *entry: str) -> list[Cell]:
-    """Return the cells of an entry of Table 1: instruments, loss, activation (with PyTorch's a)."""
-    return [c for c in grid if (c.instruments, c.loss, c.activation) == entry and c.elu_alpha == 1]
-
-
-def _count(names: list[str], done: set[str]) -> str:
-    have = len(done.intersection(names))
-    if not names:
-        return ""
-    return str(have) if have == len(names) else f"{have} of {len(names)}"
-
-
-def table_2(records: Records) -> pd.DataFrame:
-    """List the instruments of the profile's data: see `instruments`."""
-    return instruments(records.profile.data)
+    """Return the cells of an entry of Table 3: instruments, loss, activation (with PyTorch's a)."""
+    return [cell for cell in grid if (cell.instruments, cell.loss, cell.activation) == entry and cell.elu_alpha == 1]
 
 
 def instruments(data: str) -> pd.DataFrame:
@@ -177,21 +141,27 @@ def instruments(data: str) -> pd.DataFrame:
     Derived from what is on disk; where that is not what the paper had, the samples say what is missing.
     """
     try:
-        found = selection.labels(data)
+        here = selection.labels(data)
     except FileNotFoundError:
-        found = []
+        here = []
     wanted = nsynth.paper_notes(data) or {}
     rows = []
     for role, paper in nsynth.TABLE2.items():
-        labels = [label for label in found if label.role == role]
+        labels = [label for label in here if label.role == role]
         pitches = [label.pitch for label in labels]
         missing = [name for name, label in wanted.items() if label.role == role and label not in labels]
+        samples: int | str = len(labels)
+        if not labels:
+            samples = f"missing: make data SPLIT={data.removeprefix('nsynth-')}"
+        elif missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            samples = f"{len(labels)}, missing: {', '.join(missing[:3])}{more}"
         rows.append(
             {
                 "role": role,
                 "instrument": nsynth.ROLES[data][role],
                 "MIDI pitches": f"{min(pitches)}-{max(pitches)}" if labels else "–",
-                "sampl.": _samples(data, len(labels), missing),
+                "sampl.": samples,
                 "gen. sampl.": len(selection.notes_to_generate(data, role)) if labels else "–",
                 "instrument (paper)": paper.name,
                 "MIDI pitches (paper)": f"{paper.lowest}-{paper.highest}",
@@ -200,15 +170,6 @@ def instruments(data: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).set_index("role")
-
-
-def _samples(data: str, count: int, missing: list[str]) -> int | str:
-    if not count:
-        return f"missing: make data SPLIT={data.removeprefix('nsynth-')}"
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        return f"{count}, missing: {', '.join(missing[:3])}{more}"
-    return count
 
 
 def perceived(records: Records) -> pd.DataFrame:
@@ -228,16 +189,16 @@ def perceived(records: Records) -> pd.DataFrame:
     for instruments, grades in PAPER_GRADES.items():
         for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
             kind = _entry(records.grid, instruments, loss, activation)
-            names = {
+            by_source: dict[str, ModelGrade | str] = {"paper": ModelGrade(*[float(SCORES[paper])] * 3)}
+            names_of = {
                 "published": [cell.name for cell in kind if cell.published],
                 "corrected": [cell.name for cell in kind if cell.gradient == "flow"],
             }
-            found: dict[str, ModelGrade | str] = {"paper": ModelGrade(*[float(SCORES[paper])] * 3)}
-            for source in names:
-                found[source] = _grade(records.quality, names[source])
+            for source, names in names_of.items():
+                by_source[source] = _grade(records.quality, names)
                 if len(ratings):
-                    found[f"{source}, listeners"] = _grade(ratings, names[source])
-            for source, grade in found.items():
+                    by_source[f"{source}, listeners"] = _grade(ratings, names)
+            for source, grade in by_source.items():
                 entry = {"instruments": instruments, "loss": loss, "activation": activation, "source": source}
                 numbers = grade._asdict() if isinstance(grade, ModelGrade) else {}
                 rows.append(entry | {"grade": str(grade)} | numbers)
@@ -272,16 +233,15 @@ def table_3(records: Records) -> pd.DataFrame:
 def source_name(source: str) -> str:
     """Return a source of `perceived` in the words of the report: "published, listeners" as "..., listeners"."""
     who, *listeners = source.split(", ")
-    return ", ".join([SOURCES[who].name, *listeners])
+    return ", ".join([SOURCES[who], *listeners])
 
 
 def table_3_html(table: pd.DataFrame) -> str:
     """Return Table 3 in HTML: an instrument set's rows together, each grade in its colour, the scale under it."""
 
     def colour(grade: str) -> str:
-        if (score := SCORES.get(grade.split(" ")[0])) is None:
-            return "color: #888"
-        return "background: {}; color: {}".format(*GRADE_COLOURS[score])
+        _, background, text = SCALE.get(grade.split(" ")[0], ("", "", "#888"))
+        return f"background: {background}; color: {text}" if background else f"color: {text}"
 
     def text(grade: str) -> str:
         nearest, _, interval = grade.partition(" ")
@@ -294,13 +254,13 @@ def table_3_html(table: pd.DataFrame) -> str:
         if source == sources[0]
     ]
     marks = {
-        source_name(source): f"border-left: 5px solid {SOURCES[source.split(',')[0]].colour}" for source in sources
+        source_name(source): f"border-left: 5px solid {STYLES[source.split(',')[0]]['color']}" for source in sources
     }
     named = table.rename(index=source_name, level="grade")
     named.columns = pd.MultiIndex.from_tuples(_COLUMNS)
     styled = named.style.map(colour).map_index(marks.get, level="grade").format(text).hide(names=True)
     scale = "; ".join(
-        f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, meaning in SCALE.items()
+        f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, (meaning, *_) in SCALE.items()
     )
     return f"{styled.set_table_styles(borders).to_html(table_uuid='grades')}<p>{scale}; n/a: never calculated.</p>"
 
@@ -311,38 +271,32 @@ def draw_grades(records: Records) -> Figure:
     tidy = perceived(records)
     sets, sources = list(PAPER_GRADES), list(tidy.source.unique())
     figure, axes = plt.subplots(2, 3, figsize=(8, 6.4), sharex=True, sharey=True, layout="constrained")
-    for row, activation in zip(axes, PAPER_ACTIVATIONS, strict=True):
-        for panel, loss in zip(row, ("STFT", "CQT", "MFC"), strict=True):
-            entries = tidy[(tidy.loss == loss) & (tidy.activation == activation)]
-            for place, source in enumerate(sources):
-                if loss == "STFT" and source.startswith("published"):
-                    continue  # the same models as "corrected"
-                graded = entries[(entries.source == source) & entries.score.notna()]
-                style = SOURCES[source.split(", ")[0]]
-                panel.errorbar(
-                    graded.score,
-                    [sets.index(name) + 0.6 * (place / (len(sources) - 1) - 0.5) for name in graded.instruments],
-                    xerr=[graded.score - graded.low, graded.high - graded.score],
-                    fmt=style.marker,
-                    color=style.colour,
-                    mfc="white" if source == "paper" or "listeners" in source else None,
-                    capsize=2,
-                    label=source_name(source),
-                )
-            panel.set_title(f"{loss}, {activation}", fontsize=10)
-            panel.set_xticks(range(len(GRADES)), GRADES)
-            panel.set_yticks(range(len(sets)), sets)
-            panel.set(xlim=(-0.4, len(GRADES) - 0.6), ylim=(len(sets) - 0.5, -0.5))
-            panel.grid(axis="x", color="0.9")
-            panel.hlines([line + 0.5 for line in range(len(sets) - 1)], *panel.get_xlim(), color="0.9", lw=0.8)
-            panel.spines[["top", "right"]].set_visible(False)
-    for panel in axes[-1]:
-        panel.set_xlabel("grade")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("trained on")
+    for panel, (loss, activation) in zip(axes.T.flat, _COLUMNS, strict=True):
+        entries = tidy[(tidy.loss == loss) & (tidy.activation == activation) & tidy.score.notna()]
+        for place, source in enumerate(sources):
+            if loss == "STFT" and source.startswith("published"):
+                continue  # the same models as "corrected"
+            graded = entries[entries.source == source]
+            panel.errorbar(
+                graded.score,
+                [sets.index(name) + 0.6 * (place / (len(sources) - 1) - 0.5) for name in graded.instruments],
+                xerr=[graded.score - graded.low, graded.high - graded.score],
+                ls="",
+                mfc="white" if source == "paper" or "listeners" in source else None,
+                capsize=2,
+                label=source_name(source),
+                **STYLES[source.split(", ")[0]],
+            )
+        panel.set_title(f"{loss}, {activation}", fontsize=10)
+        panel.set_xticks(range(len(GRADES)), GRADES)
+        panel.set_yticks(range(len(sets)), sets)
+        panel.set(xlim=(-0.4, len(GRADES) - 0.6), ylim=(len(sets) - 0.5, -0.5), xlabel="grade", ylabel="trained on")
+        panel.label_outer()
+        panel.grid(axis="x", color="0.9")
+        panel.hlines([line + 0.5 for line in range(len(sets) - 1)], *panel.get_xlim(), color="0.9", lw=0.8)
+        panel.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=10)
-    if not records.profile.evidence:
-        figure.suptitle(f"{records.profile.name}: {STAMP}", x=0.995, ha="right", size=8, color="#B00020")
+    stamp(figure, records.profile)
     return figure
 
 
@@ -352,19 +306,13 @@ def taus(records: Records) -> pd.DataFrame:
     Over all entries, and over the 14 STFT entries alone: the paper grades nearly all others "-", so over
     all of them it is enough to tell STFT from the rest. Entries that were never calculated are left out.
     """
-    from scipy.stats import kendalltau  # a second to import, and every command imports this module
-
     tidy = perceived(records).pivot(index=["instruments", "loss", "activation"], columns="source", values="grade")
-    tidy = tidy[tidy.published != NOT_CALCULATED].map(lambda grade: SCORES.get(grade.split(" ")[0]))
-    rows = {}
-    for source in tidy.columns.drop("paper"):
-        row: dict[str, object] = {}
-        for which, part in (("all", tidy), ("STFT", tidy.xs("STFT", level="loss"))):
-            both = part[["paper", source]].dropna()
-            row[f"entries ({which})"] = len(both)
-            row[f"tau ({which})"] = kendalltau(both.paper, both[source]).statistic if len(both) > 1 else float("nan")
-        rows[source] = row
-    return pd.DataFrame.from_dict(rows, orient="index").round(2).rename_axis("grade")
+    tidy = tidy[tidy.published != NOT_CALCULATED].map(lambda grade: SCORES.get(grade.split(" ")[0])).astype(float)
+    columns = {}
+    for which, part in (("all", tidy), ("STFT", tidy.xs("STFT", level="loss"))):
+        columns[f"entries ({which})"] = part.count()
+        columns[f"tau ({which})"] = part.corr("kendall").paper
+    return pd.DataFrame(columns).drop("paper").round(2).rename_axis("grade")
 
 
 def why(number: int, records: Records) -> str:
@@ -404,22 +352,14 @@ def agreement(records: Records) -> str:
 @plt.style.context("default")
 def save(number: int, records: Records) -> str:
     """Save a table as CSV and Markdown under ``figures/<profile>/``, Table 3 as a picture too; return the Markdown."""
-    frame = (table_1, table_2, table_3)[number - 1](records)
+    frame = {1: table_1, 2: lambda of: instruments(of.profile.data), 3: table_3}[number](records)
     path = output_folder(records.profile) / f"table{number}"
     frame.to_csv(path.with_suffix(".csv"))
     if number == 3:
-        picture = draw_grades(records)
-        picture.savefig(path.with_suffix(".png"), dpi=150)
-        with plt.rc_context({"svg.hashsalt": "singlib"}):  # the same picture is the same file
-            picture.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-        plt.close(picture)
+        save_picture(draw_grades(records), path, "png", "svg", dpi=150)
         frame = frame.rename(index=source_name, level="grade")
     text = f"**Table {number}.** {CAPTIONS[number]}.\n\n{frame.reset_index().to_markdown(index=False)}\n"
-    text += f"\n{why(number, records)}\n"
-    if not records.profile.evidence:
-        text += f"\n*{records.profile.name}: {STAMP}*\n"
-    write_text(path.with_suffix(".md"), text)
-    return text
+    return save_markdown(f"{text}\n{why(number, records)}\n", path, records.profile)
 
 
 def show(number: int, records: Records) -> None:
@@ -428,14 +368,11 @@ def show(number: int, records: Records) -> None:
     if number != 3:
         display(Markdown(text))
         return
-    caption, _, note = text.partition("\n\n")
-    display(Markdown(caption), HTML(table_3_html(table_3(records))), Markdown(note.partition("\n\n")[2]))
+    caption, _, note = text.split("\n\n", 2)
+    display(Markdown(caption), HTML(table_3_html(table_3(records))), Markdown(note))
 
 
 def show_grades(records: Records) -> None:
     """Display the picture of Table 3, saved by `save`."""
-    alternative = (
-        "Table 3 as a picture: the grade of each loss, activation and instrument set, the authors' beside ours."
-    )
-    path = output_folder(records.profile) / "table3.svg"
-    display(SVG(path, metadata={"alt": alternative}))
+    text = "Table 3 as a picture: the grade of each loss, activation and instrument set, the authors' beside ours."
+    display(SVG(output_folder(records.profile) / "table3.svg", metadata={"alt": text}))

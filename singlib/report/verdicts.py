@@ -10,12 +10,11 @@ import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from .. import claims
-from ..files import write_text
 from ..runs import records as records_of
 from ..runs.records import Records
-from .figures import MARKS, STAMP, output_folder
+from .figures import MARKS, output_folder, save_markdown
 
-PLAIN = ("holds", "does not hold")
+PLAIN = claims.VERDICTS[:2]
 # How an effect asks ("How far ELU's loss ends below ReLU's; more than 0."), so that its answer needs no minus sign.
 OPPOSITES = {"above": "below", "below": "above", "before": "after", "larger": "smaller", "faster": "slower"}
 COMPARISON = re.compile(rf"(?:How far|By how much) (.+?) ({'|'.join(OPPOSITES)}) (.+); ")
@@ -142,11 +141,9 @@ def save(records: Records) -> pd.DataFrame:
     """Check every claim, save the outcome as CSV and Markdown under ``figures/<profile>/``, and return it."""
     checked = claims.check(records)
     path = output_folder(records.profile) / "claims"
-    text = f"Profile {records.profile.name}: {records.profile.regime}.\n\n{in_markdown(checked)}\n"
-    if not records.profile.evidence:
-        text += f"\n*{records.profile.name}: {STAMP}*\n"
     checked.to_csv(path.with_suffix(".csv"), index=False)
-    write_text(path.with_suffix(".md"), text)
+    text = f"Profile {records.profile.name}: {records.profile.regime}.\n\n{in_markdown(checked)}\n"
+    save_markdown(text, path, records.profile)
     return checked
 
 
