@@ -40,30 +40,14 @@ REVISED = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement and how it is tested.
+    """A statement and how it is tested."""
 
-    Attributes
-    ----------
-    key : str
-        A slug, unique.
-    place : str
-        Section and figures of the paper, for example "3.1, Fig. 1".
-    statement : str
-        The statement, in our words.
-    effect : str
-        What is measured, and what makes the statement true.
-    measure : callable
-        Takes `Records`, returns an `Effect`, raises `Untestable`.
-    ours : bool
-        Whether it is about an experiment of ours rather than one of the authors'.
-    """
-
-    key: str
-    place: str
-    statement: str
-    effect: str
-    measure: Callable[[Records], Effect]
-    ours: bool = False
+    key: str  # a slug, unique
+    place: str  # section and figures of the paper: "3.1, Fig. 1"
+    statement: str  # in our words
+    effect: str  # what is measured, and what makes the statement true
+    measure: Callable[[Records], Effect]  # raises `Untestable`
+    ours: bool = False  # whether it is about an experiment of ours rather than one of the authors'
 
     @property
     def revised(self) -> str:
@@ -102,14 +86,7 @@ def claim(
 
 
 def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
-    """Test claims on records.
-
-    Parameters
-    ----------
-    records : Records
-        Of one profile; any of its frames may be empty.
-    claims : sequence of Claim
-        All of them by default, the paper's before ours.
+    """Test claims (all by default, the paper's before ours) on the records of one profile, of which any may be empty.
 
     Returns
     -------

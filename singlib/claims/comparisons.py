@@ -28,13 +28,13 @@ FLOW = {"gradient": "flow", "activation": PAPER_ACTIVATIONS}
 
 def select(frame: pd.DataFrame, **where: object) -> pd.DataFrame:
     """Return the rows whose columns have the given values (or one of a tuple of them)."""
-    for column, value in ({"elu_alpha": 1.0} | where).items():
+    wanted = {name: value if isinstance(value, tuple) else (value,) for name, value in where.items()}
+    for column, values in ({"elu_alpha": (1.0,)} | wanted).items():
         if not frame.empty:  # one without rows may have no columns either
-            frame = frame[frame[column].isin(value if isinstance(value, tuple) else (value,))]
+            frame = frame[frame[column].isin(values)]
     if frame.empty:
-        words = (" or ".join(map(str, value)) if isinstance(value, tuple) else value for value in where.values())
-        wanted = (f"{name.replace('_', ' ')} {value}" for name, value in zip(where, words, strict=True))
-        raise Untestable(f"no finished model with {', '.join(wanted)}")
+        words = (f"{name.replace('_', ' ')} {' or '.join(map(str, values))}" for name, values in wanted.items())
+        raise Untestable(f"no finished model with {', '.join(words)}")
     return frame
 
 

@@ -25,38 +25,18 @@ class Untestable(Exception):
 
 @dataclass(frozen=True)
 class Effect:
-    """The size of an effect and what it says about the claim.
+    """The size of an effect and what it says about the claim."""
 
-    Attributes
-    ----------
-    size, lowest, highest : float
-        The effect and its 95 % interval, in `unit`; NaN where there is none.
-    models : int
-        Number of models, or pairs of models, that it rests on.
-    unit : str
-        For example "% of the loss", "grades", "epochs".
-    verdict : str
-        One of `VERDICTS`.
-    reason : str
-        Why it is no plain yes or no, or what the interval leaves out; may be empty.
-    leans : bool
-        Whether the size itself lies on the statement's side, however wide the interval.
-    p : float
-        The largest level at which the interval would still reach over the bar; NaN where there is no interval.
-    by_set : str
-        The size in each set of instruments and its number of models or pairs, where there are several sets.
-    """
-
-    size: float
-    lowest: float
-    highest: float
-    models: int
-    unit: str
-    verdict: str
-    reason: str = ""
-    leans: bool = False
-    p: float = np.nan
-    by_set: str = ""
+    size: float  # in `unit`
+    lowest: float  # its 95 % interval, from here; NaN where there is none
+    highest: float  # to here
+    models: int  # number of models, or pairs of models, that it rests on
+    unit: str  # "% of the loss", "grades", "epochs"
+    verdict: str  # one of `VERDICTS`
+    reason: str = ""  # why it is no plain yes or no, or what the interval leaves out
+    leans: bool = False  # whether the size itself lies on the statement's side, however wide the interval
+    p: float = np.nan  # the largest level at which the interval would still reach over the bar; NaN without an interval
+    by_set: str = ""  # the size in each set of instruments and its number of models or pairs, where there are several
 
 
 def judge_interval(size: float, interval: tuple[float, float], above: float, below: float, **more: object) -> Effect:
@@ -70,8 +50,7 @@ def judge_interval(size: float, interval: tuple[float, float], above: float, bel
     else:
         bars = " and ".join(f"{bar:g}" for bar in (above, below) if np.isfinite(bar))
         reason = f"the interval reaches over the bar of {bars}"
-    leans = bool(above < size < below)
-    return Effect(float(size), low, high, verdict=verdict, reason=reason, leans=leans, **more)
+    return Effect(float(size), low, high, verdict=verdict, reason=reason, leans=bool(above < size < below), **more)
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float, float]:
@@ -123,26 +102,21 @@ def judge(
     of: str = "pair",
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Effect:
-    """Judge a claim by the mean of one value of each model or pair.
+    """Judge a claim by the mean of one value of each model or pair, with Student's t interval; a single one has none.
 
     Parameters
     ----------
     values : Series or array
-        One value of each, in `unit`; NaN is left out. Where a Series is indexed by several sets of instruments, sets
-        weigh alike, not models: ten seeds of keys do not outvote a set that was trained once.
+        One value of each; NaN is left out. Where a Series is indexed by several sets of instruments, sets weigh alike,
+        not models: ten seeds of keys do not outvote a set that was trained once.
     unit : str
-        Their unit.
+        Of the values.
     above, below : float
         The bars: the claim says that the mean lies between them.
     of : str
         What a value stands for: "pair", "model", "instrument".
     within : tuple of float
         What a value can be: the interval ends there.
-
-    Returns
-    -------
-    Effect
-        With Student's t interval; none for a single value.
 
     Raises
     ------
@@ -163,13 +137,7 @@ def judge(
 
 
 def judge_largest(values: pd.Series, unit: str, below: float, of: str = "model") -> Effect:
-    """Judge a claim on each and every model by the largest value: it needs no interval, but says how many it is of.
-
-    Raises
-    ------
-    Untestable
-        If there is no value.
-    """
+    """Judge a claim on each and every model by the largest value: it needs no interval, but says how many it is of."""
     values = drop_missing(values, of)
     good = int((values < below).sum())
     verdict, reason = ("holds" if good == len(values) else "does not hold"), f"{good} of {len(values)} {of}s"
@@ -190,13 +158,14 @@ def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
     # Wilson's interval turns the score test round: its level is that of the bar which decides.
     bar, side = (0.9, -1) if high < 0.9 else (0.5, 1)
     p = 2 * scipy.stats.norm.sf(side * (share - bar) / np.sqrt(bar * (1 - bar) / len(wins)))
-    leans = (share >= 0.9) != negate
-    size = 100 * share, 100 * low, 100 * high
-    return Effect(*size, len(wins), "% of the pairs", verdict, reason, leans, float(min(1.0, p)))
+    percent = 100 * share, 100 * low, 100 * high
+    return Effect(*percent, len(wins), "% of the pairs", verdict, reason, (share >= 0.9) != negate, float(min(1.0, p)))
 
 
 def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less: pd.Series | None = None) -> Effect:
     """Correlate two values of each model by rank (Spearman), or tell two such correlations apart.
+
+    The interval is over models: bootstrap, bias corrected and accelerated, 2,000 resamples.
 
     Parameters
     ----------
@@ -206,11 +175,6 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less
         The bar: the claim says that the correlation lies below it.
     less : Series, optional
         Another value of each, whose correlation with `against` is taken away.
-
-    Returns
-    -------
-    Effect
-        With its interval over models: bootstrap, bias corrected and accelerated, 2,000 resamples.
 
     Raises
     ------

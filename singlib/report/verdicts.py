@@ -58,15 +58,16 @@ def in_words(row: pd.Series) -> str:
             unit = re.sub("% of .*", "%", unit).replace("rank correlation", "")
         text = " ".join(f"{subject} {text} {unit} {turned(word, size)} {other}".split())
     else:
-        text = f"{unit} {text}" if unit == "rank correlation" else f"{text} {unit[:-1] if text == '1' else unit}"
+        text = f"{unit} {text}" if unit == "rank correlation" else f"{text} {unit}"
+        text = re.sub(r"^1 (\w+)s$", r"1 \1", text)
     if np.isfinite(row.lowest):
         ends = sorted((row.lowest, row.highest), key=lambda end: sign * end)
         text += f", 95 % interval {' to '.join(told(ends))}"
     text += f" (n = {row.models})" + (f"; {row.reason}" if row.reason else "")
     if sets := re.findall(r"(\S+) (\S+) (\(\d+\))", row.by_set):
-        values = told([float(value) for _, value, _ in sets])
+        names, values, counts = zip(*sets, strict=True)
         text += ". By set: " + "; ".join(
-            f"{name} {value} {n}" for (name, _, n), value in zip(sets, values, strict=True)
+            map(" ".join, zip(names, told([float(value) for value in values]), counts, strict=True))
         )
     return f"{text[0].upper()}{text[1:]}."
 
@@ -95,7 +96,7 @@ def in_html(checked: pd.DataFrame) -> str:
             f"{escape(row.statement)} ({linked_place(row.place)})",
             f"Measured: {escape(row.effect)}",
             f"Found: {escape(in_words(row))}",
-            f"The rule was changed after records had come in: {escape(row.revised)}." if row.revised else "",
+            row.revised and f"The rule was changed after records had come in: {escape(row.revised)}.",
         )
         for _, row in checked.iterrows()
     )
@@ -108,13 +109,13 @@ def marked_verdict(row: pd.Series) -> str:
 
 def in_markdown(checked: pd.DataFrame) -> str:
     """Return checked claims as a table in Markdown: statement, what is measured, what was found, verdict; and notes."""
-    daggers = checked.revised.map(lambda why: " †" * bool(why))
+    rows = [row for _, row in checked.iterrows()]
     shown = pd.DataFrame(
         {
-            "statement": checked.statement + " (" + checked.place + ")" + daggers,
+            "statement": [f"{row.statement} ({row.place})" + " †" * bool(row.revised) for row in rows],
             "measured": checked.effect,
-            "found": [in_words(row) for _, row in checked.iterrows()],
-            "verdict": [marked_verdict(row) for _, row in checked.iterrows()],
+            "found": map(in_words, rows),
+            "verdict": map(marked_verdict, rows),
         }
     )
     lines = [shown.to_markdown(index=False), "", errors_by_chance(checked)]
@@ -177,12 +178,7 @@ def show(checked: pd.DataFrame, ours: bool = False) -> None:
 def in_another_regime(checked: pd.DataFrame, records: Records) -> HTML:
     """List the statements whose verdict is the opposite in the profile that is set beside this one (`Profile.beside`).
 
-    Parameters
-    ----------
-    checked : DataFrame
-        Of `save`.
-    records : Records
-        What it was made from.
+    `checked` is `save`'s, and `records` what it was made from.
     """
     if records.profile.beside is None:
         return HTML("<p>No other profile is set beside this one.</p>")
@@ -192,11 +188,11 @@ def in_another_regime(checked: pd.DataFrame, records: Records) -> HTML:
         return HTML(f"<p>The records of {records.profile.beside}, to be compared with these, are not here.</p>")
     asked = [claim for claim in claims.CLAIMS if claim.key in set(checked.key)]
     here, there = (frame.set_index("key") for frame in (checked, claims.check(other, asked)))
-    decided = here.index[here.verdict.isin(PLAIN) & there.verdict.isin(PLAIN)]
-    opposite = [key for key in decided if here.verdict[key] != there.verdict[key]]
+    decided = here.verdict.isin(PLAIN) & there.verdict.isin(PLAIN)
+    opposite = here.index[decided & (here.verdict != there.verdict)]
     ours, theirs = (f"{it.profile.regime}, C {it.profile.channels}" for it in (records, other))
     lead = (
-        f"<p>Here: {ours}. There, in {other.profile.name}: {theirs}. Both decide {len(decided)} statements, and "
+        f"<p>Here: {ours}. There, in {other.profile.name}: {theirs}. Both decide {decided.sum()} statements, and "
         f"contradict each other on {len(opposite)} of them:</p>"
     )
     lines = [
@@ -205,8 +201,7 @@ def in_another_regime(checked: pd.DataFrame, records: Records) -> HTML:
             f"{here.verdict[key]} here, {there.verdict[key]} there",
             escape(here.statement[key]),
             f"Measured: {escape(here.effect[key])}",
-            f"Here: {escape(in_words(here.loc[key]))}",
-            f"There: {escape(in_words(there.loc[key]))}",
+            *(f"{place}: {escape(in_words(rows.loc[key]))}" for place, rows in (("Here", here), ("There", there))),
         )
         for key in opposite
     ]
