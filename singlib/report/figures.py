@@ -1,6 +1,6 @@
 """Figures 1-22 of the paper, from records alone: which they are, and how they are drawn, saved and shown.
 
-Figures 1-15 are loss curves (`singlib.report.figures`), Figures 16-22 spectrograms (`singlib.listening.spectrograms`).
+Figures 1-15 are loss curves (`Curves`), Figures 16-22 spectrograms (`singlib.listening.spectrograms.Note`).
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ SPECTRUM_LABEL = {
     "MFC": "MFC loss: mean |Δ log(1 + MFC²)|",
     "CQT": "CQT loss: mean |Δ log(1 + |CQT|²)|",
 }
+STAMP = "demonstration, not evidence"
+MARKS = {"holds": "✔", "does not hold": "✘", "undecided": "?", "cannot be tested": "–"}
 MARKED = 26  # epochs with a marker, at the most: more run into a chain of beads
 WIDE = 4  # the axis is logarithmic if the largest loss is so many times the smallest
 HARDLY = 0.005  # a smaller relative change of a loss would read as 0 %
@@ -78,38 +80,33 @@ class Curves:
         """The column that tells the kinds of models apart, beside the activation."""
         return "instruments" if len(self.instruments) > 1 else "training_loss"
 
-    def select(self, records: Records) -> pd.DataFrame:
-        """Return the rows of `Records.history` that the figure shows."""
-        frame = records.history
-        if frame.empty:
-            return frame
+    def select(self, records: Records) -> dict[str, pd.DataFrame]:
+        """Return the rows of `Records.history` that each panel shows."""
+        rows = records.history
+        if rows.empty:
+            return dict.fromkeys(self.panels, rows)
         shown = [cell.name for cell in records.grid if self.shows(cell)]
-        return frame[(frame.stage == self.stage) & (frame.spectrum == self.spectrum) & frame.cell.isin(shown)]
-
-    def select_panels(self, records: Records) -> dict[str, pd.DataFrame]:
-        """Return the rows of each panel."""
-        frame = self.select(records)
-        if frame.empty:
-            return dict.fromkeys(self.panels, frame)
-        rows = {"published": frame[frame.published], "corrected": frame[frame.gradient == "flow"]}
-        return {panel: rows[panel] for panel in self.panels}
+        rows = rows[(rows.stage == self.stage) & (rows.spectrum == self.spectrum) & rows.cell.isin(shown)]
+        parts = {"published": rows[rows.published], "corrected": rows[rows.gradient == "flow"]}
+        return {panel: parts[panel] for panel in self.panels}
 
     def draw(self, records: Records) -> Figure:
         """Draw the curves, a panel for each way the gradient goes; panels without a model say so."""
-        size = (6.4 * len(self.panels), 4)
+        panels = self.select(records)
+        losses = pd.concat(panels.values()).get("loss", pd.Series(dtype=float))
         shared = {"sharex": True, "sharey": True, "squeeze": False}
-        figure, all_axes = plt.subplots(1, len(self.panels), figsize=size, layout="constrained", **shared)
-        losses = self.select(records).get("loss", pd.Series(dtype=float))
-        handles, counts = {}, []
-        for axes, (panel, rows) in zip(all_axes[0], self.select_panels(records).items(), strict=True):
+        figure, (row,) = plt.subplots(1, len(panels), figsize=(6.4 * len(panels), 4), layout="constrained", **shared)
+        handles, counts = {}, {}
+        for axes, (panel, rows) in zip(row, panels.items(), strict=True):
             if len(rows):
-                counts.append(draw_curves(rows, axes, self.column))
+                for name, models in draw_curves(rows, axes, self.column).items():
+                    counts.setdefault(name, []).append(models)
                 handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
                 axes.get_legend().remove()
             else:
                 axes.text(0.5, 0.5, "no finished model", transform=axes.transAxes, ha="center")
             axes.set_ylabel(SPECTRUM_LABEL[self.spectrum])
-            if len(self.panels) > 1:
+            if len(panels) > 1:
                 axes.set_title(TITLES[panel], fontsize=10)
             if losses.max() > WIDE * losses.min():
                 axes.set_yscale("log")  # after drawing: seaborn would average logarithms
@@ -118,7 +115,7 @@ class Curves:
                 axes.yaxis.set_major_formatter("{x:g}")
             sns.despine(ax=axes)
         if handles:
-            labels = [_label(name, [kinds[name] for kinds in counts if name in kinds]) for name in handles]
+            labels = [_label(name, counts[name]) for name in handles]
             figure.legend(handles.values(), labels, loc="outside right center", fontsize=8)
         return figure
 
@@ -132,7 +129,7 @@ class Curves:
     def summary(self, records: Records) -> str:
         """Return in words how each kind's mean loss changes from the first epoch to the last, and which ends lowest."""
         parts = []
-        for panel, rows in self.select_panels(records).items():
+        for panel, rows in self.select(records).items():
             if rows.empty:
                 continue
             means = rows.groupby([self.column, "activation", "epoch"], sort=False).loss.mean()
@@ -161,19 +158,8 @@ class Curves:
 def draw_curves(frame: pd.DataFrame, axes: plt.Axes, column: str = "training_loss") -> dict[str, int]:
     """Draw loss over epoch: a thin line for each model, a bold one with markers for the mean of each kind.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Rows of `Records.history` of one stage and spectrum.
-    axes : Axes
-        Where.
-    column : str
-        What kinds are named by, beside the activation, and marked by: "training_loss" or "instruments".
-
-    Returns
-    -------
-    dict
-        Name of each kind -> how many models it has.
+    Kinds are named by activation and `column`, "training_loss" or "instruments", which marks them. Returns how many
+    models each kind has, by name.
     """
     counts = {}
     for (loss, activation, instruments), group in frame.groupby(["training_loss", "activation", "instruments"]):
@@ -199,10 +185,6 @@ def _label(name: str, models: list[int]) -> str:
     if set(models) == {1}:
         return name
     return f"{name}, mean of {models[0]}" + (f", corrected {models[1]}" if len(set(models)) > 1 else "") + " (95 %)"
-
-
-STAMP = "demonstration, not evidence"
-MARKS = {"holds": "✔", "does not hold": "✘", "undecided": "?", "cannot be tested": "–"}
 
 
 _BRASS = ("brass1", "brass1-3", "brass1-5")
@@ -252,28 +234,9 @@ FIGURES: dict[int, Curves | Note] = {
 # fmt: on
 
 
-def missing(number: int, records: Records) -> list[str]:
-    """Return the names of the cells that a figure shows and that have no finished records."""
-    done = set(records.history.get("cell", ()))
-    return [cell.name for cell in records.grid if FIGURES[number].shows(cell) and cell.name not in done]
-
-
 @plt.style.context("default")  # whatever a matplotlibrc says
 def draw(number: int, records: Records) -> Figure:
-    """Draw one figure of the paper.
-
-    Parameters
-    ----------
-    number : int
-        1 to 22.
-    records : Records
-        Of one profile.
-
-    Returns
-    -------
-    Figure
-        Panels without a finished model say so; nothing is drawn as zero.
-    """
+    """Draw one figure of the paper, 1 to 22; panels without a finished model say so, and nothing is drawn as zero."""
     figure = FIGURES[number].draw(records)
     stamp(figure, records.profile)
     return figure
@@ -282,7 +245,8 @@ def draw(number: int, records: Records) -> Figure:
 def caption(number: int, records: Records) -> str:
     """Return the paper's caption in Markdown, with what differs here or is missing, and what the figure shows."""
     text = f"**Fig. {number}.** {FIGURES[number].caption(records)}"
-    absent = missing(number, records)
+    done = set(records.history.get("cell", ()))
+    absent = [cell.name for cell in records.grid if FIGURES[number].shows(cell) and cell.name not in done]
     if absent:
         kinds = groupby((name.rpartition("-") for name in absent), key=lambda parts: parts[0])
         named = (f"{kind}-{','.join(seed for *_, seed in parts)}" for kind, parts in kinds)
@@ -301,12 +265,7 @@ def save(number: int, records: Records) -> Path:
 def statements(number: int, checked: pd.DataFrame) -> str:
     """Return the paper's statements on a figure in Markdown: the verdict, and a link to the numbers behind it.
 
-    Parameters
-    ----------
-    number : int
-        1 to 22.
-    checked : DataFrame
-        Of `singlib.claims.check`.
+    `checked` is `singlib.claims.check`'s.
     """
     about = [claim.key for claim in CLAIMS if number in claim.figures and not claim.ours]
     return "\n".join(

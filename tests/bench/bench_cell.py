@@ -11,7 +11,7 @@ import plain
 
 from singlib import nsynth
 from singlib.grid import PROFILES, cells
-from singlib.report import curves, figures
+from singlib.report import figures
 from singlib.runs.records import Records, describe
 
 pytest_plugins = ["ratios"]  # the fixture `compare`
@@ -59,6 +59,6 @@ def test_report(compare, tmp_path, monkeypatch):
     )
     monkeypatch.setattr(figures, "output_folder", lambda profile: tmp_path)
     records = Records(PROFILES["paper"], rows, pd.DataFrame(), [])
-    same = curves.rows_of(figures.FIGURES[1], records)
+    same = pd.concat(figures.FIGURES[1].select(records).values())
     theirs = lambda: plain.draw(same, tmp_path / "plain.png")  # noqa: E731
     compare("plain figure of losses / figure 1", lambda: figures.save(1, records), theirs)
