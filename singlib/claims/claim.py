@@ -14,6 +14,8 @@ import pandas as pd
 from ..runs.records import Records
 from .statistics import Effect, Untestable, holm
 
+Measure = Callable[..., Effect]  # of records, and of what the claim is about; raises `Untestable`
+
 # Rules that were changed after the records of recorded-many-updates had come in, and before those of recorded.
 _SETS = "all sets of instruments have the same weight; before, it was the mean over all pairs, most of them of keys"
 REVISED = {
@@ -46,7 +48,7 @@ class Claim:
     place: str  # section and figures of the paper: "3.1, Fig. 1"
     statement: str  # in our words
     effect: str  # what is measured, and what makes the statement true
-    measure: Callable[[Records], Effect]  # raises `Untestable`
+    measure: Measure  # of records alone
     ours: bool = False  # whether it is about an experiment of ours rather than one of the authors'
 
     @property
@@ -66,7 +68,7 @@ CLAIMS: list[Claim] = []
 
 def claim(
     key: str, place: str, statement: str, ours: bool = False, **arguments: object
-) -> Callable[[Callable[..., Effect]], Callable[..., Effect]]:
+) -> Callable[[Measure], Measure]:
     """Make a claim of the function that measures it, and add it to `CLAIMS`.
 
     The first paragraph of the function's docstring is the claim's `effect`: {name} in it stands for one of `arguments`,
@@ -76,7 +78,7 @@ def claim(
     number = len(CLAIMS)
     CLAIMS.append(None)  # stacked decorators are evaluated from the top, but applied from the bottom
 
-    def register(measure: Callable[..., Effect]) -> Callable[..., Effect]:
+    def register(measure: Measure) -> Measure:
         summary = inspect.getdoc(measure).partition("\n\n")[0].replace("\n", " ")
         effect = summary.format(**measure.__globals__ | arguments)
         CLAIMS[number] = Claim(key, place, statement, effect, partial(measure, **arguments), ours)

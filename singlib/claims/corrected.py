@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..grid import PAPER_LOSSES
 from ..runs.records import Records
-from .claim import claim
+from .claim import Measure, claim
 from .comparisons import (
     FLOW,
     STAGES_OF_TIME,
@@ -32,10 +32,10 @@ DOUBLING = 1.0
 
 def claim_of_each_loss(
     key: str, place: str, statement: str, losses: tuple[str, ...] = PAPER_LOSSES[1:]
-) -> Callable[[Callable[..., Effect]], Callable[..., Effect]]:
+) -> Callable[[Measure], Measure]:
     """Make a claim for each corrected loss, for which {loss} stands."""
 
-    def register(measure: Callable[..., Effect]) -> Callable[..., Effect]:
+    def register(measure: Measure) -> Measure:
         for loss in losses:
             texts = key.format(loss=loss.lower()), place, statement.format(loss=loss)
             claim(*texts, ours=True, loss=loss)(measure)
@@ -47,8 +47,7 @@ def claim_of_each_loss(
 @claim_of_each_loss("{loss}-trains", "4", "With its gradient restored, the {loss} loss trains the network.")
 def fall_in_training(records: Records, loss: str) -> Effect:
     """How far the autoencoder's {loss} loss ends below its value before training; more than {TRAINS:g} %."""
-    losses = loss_curves(records, "autoencoder", spectrum=loss, training_loss=loss, **FLOW)
-    losses = require_epochs(losses, 1)
+    losses = require_epochs(loss_curves(records, "autoencoder", spectrum=loss, training_loss=loss, **FLOW), 1)
     return judge(percent_below(final_loss(losses), losses[0]), "% of the loss", above=TRAINS, of="model")
 
 

@@ -119,7 +119,7 @@ def plateau(records: Records, activation: str) -> Effect:
     """
     logs = np.log(keys_curves(records, "autoencoder", 5 * REST, activation=activation))
     begins = range(3, 4 * REST + 1)
-    rates = {begin: -np.polyfit(range(REST), logs[list(range(begin, begin + REST))].T, 1)[0] for begin in begins}
+    rates = {begin: -np.polyfit(range(REST), logs.loc[:, begin : begin + REST - 1].T, 1)[0] for begin in begins}
     rates = pd.DataFrame(rates, index=logs.index)
     rests = rates.loc[:, : REST * 3].idxmin(axis=1)
     falls = [row.loc[rests[model] + REST :].max() - 2 * row[rests[model]] for model, row in rates.iterrows()]
@@ -150,9 +150,8 @@ def jumps(records: Records) -> Effect:
     From the second differences of the log loss: of independent noise, their root mean square is the square root of 6
     times its deviation.
     """
-    losses = keys_curves(records, "autoencoder", BEGINNING + 3)
-    later = np.log(losses[[epoch for epoch in losses if epoch >= BEGINNING]])
-    differences = later.diff(axis=1).diff(axis=1).dropna(axis=1)
+    logs = np.log(keys_curves(records, "autoencoder", BEGINNING + 3).loc[:, BEGINNING:])
+    differences = logs.diff(axis=1).diff(axis=1).dropna(axis=1)
     relu, elu = pairs(100 * np.sqrt((differences**2).mean(axis=1) / 6), "activation", "ReLU", "ELU")
     return judge(relu - elu, LOSS, above=0)
 
@@ -178,8 +177,7 @@ def elu_wins_on_mfc(records: Records) -> Effect:
 @claim("relu-beneath", "3.1, Figs. 1, 7", "In the short term, before epoch 30, ReLU's loss is always below ELU's.")
 def epochs_beneath(records: Records) -> Effect:
     """Share of the epochs 1-29 in which ReLU's STFT loss is the lower one; over 90 %."""
-    losses = keys_curves(records, "autoencoder", 30)
-    relu, elu = pairs(losses[list(range(1, 30))], "activation", "ReLU", "ELU")
+    relu, elu = pairs(keys_curves(records, "autoencoder", 30).loc[:, 1:29], "activation", "ReLU", "ELU")
     return judge(100 * (relu < elu).mean(axis=1), "% of the epochs", above=90, within=(0, 100))
 
 

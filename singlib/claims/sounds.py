@@ -120,19 +120,14 @@ def lead_of_several(records: Records) -> Effect:
     The keys models of a profile may be trained for fewer epochs than the others.
     """
     epochs = {name: records.profile.sized(Cell(name)).epochs for name in INSTRUMENT_SETS}
-    notes = select(records.quality, **STFT)
-    grades = notes.grade.map(SCORES).groupby([notes.activation, notes.instruments, notes.role]).mean()
-    gains = []
-    for activation in PAPER_ACTIVATIONS:
-        for several in ("k+m+v", *SEVERAL_BRASS):
-            differences = [
-                grades[activation, several, role] - grades[activation, role, role]
-                for role in INSTRUMENT_SETS[several]
-                if epochs[several] == epochs.get(role)
-                and {(activation, several, role), (activation, role, role)} <= set(grades.index)
-            ]
-            gains += [np.mean(differences)] if differences else []
-    return judge(gains, "grades", above=0)
+    notes = select(records.quality, **STFT).assign(score=lambda notes: notes.grade.map(SCORES))
+    grades = notes.groupby(["activation", "instruments", "role"], sort=False).score.mean().reset_index()
+    several = grades[grades.instruments.isin(("k+m+v", *SEVERAL_BRASS))]
+    both = several.merge(grades[grades.instruments == grades.role], on=["activation", "role"], suffixes=("", "_alone"))
+    both = both[both.instruments.map(epochs) == both.instruments_alone.map(epochs)]
+    both = both.sort_values("activation", key=lambda names: names.map(PAPER_ACTIVATIONS.index), kind="stable")
+    leads = (both.score - both.score_alone).groupby([both.activation, both.instruments], sort=False).mean()
+    return judge(leads.to_numpy(), "grades", above=0)
 
 
 def lead_on_same_notes(records: Records, one: tuple[str, str], other: tuple[str, str]) -> pd.Series:

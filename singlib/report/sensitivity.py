@@ -49,21 +49,11 @@ def load_sizes() -> dict[tuple, Records]:
 
 
 def check_sizes() -> pd.DataFrame:
-    """Put the paper's statements on Figures 1, 7, 8 and 9 to the test at each size of the study.
-
-    Returns
-    -------
-    DataFrame
-        Columns of `SIZE` and of `singlib.claims.check`.
-    """
+    """Check the paper's statements on Figures 1, 7, 8 and 9 at each size: columns of `SIZE` and `claims.check`."""
     asked = [claim for claim in claims.CLAIMS if FIGURES.intersection(claim.figures) and claim.key != BY_CONSTRUCTION]
-    return pd.concat(
-        [
-            claims.check(records, asked).assign(**dict(zip(SIZE, size, strict=True)))
-            for size, records in load_sizes().items()
-        ],
-        ignore_index=True,
-    )
+    sizes = load_sizes().items()
+    parts = [claims.check(records, asked).assign(**dict(zip(SIZE, size, strict=True))) for size, records in sizes]
+    return pd.concat(parts, ignore_index=True)
 
 
 def tabulate_sizes(checked: pd.DataFrame) -> pd.DataFrame:
@@ -72,13 +62,11 @@ def tabulate_sizes(checked: pd.DataFrame) -> pd.DataFrame:
     The last row counts the statements whose mean lies on their side.
     """
     by_mean = checked.leans.map({True: "(✔)", False: "(✘)"})
-    named = checked.assign(
-        mark=checked.verdict.map(MARKS).where(checked.verdict.isin(PLAIN), by_mean),
-        tried=[
-            f"C {row.channels}, D {row.dimension}, LSTM {row.hidden}, {row.learning_rate:g}"
-            for row in checked.itertuples()
-        ],
-    )
+    marks = checked.verdict.map(MARKS).where(checked.verdict.isin(PLAIN), by_mean)
+    tried = [
+        f"C {it.channels}, D {it.dimension}, LSTM {it.hidden}, {it.learning_rate:g}" for it in checked.itertuples()
+    ]
+    named = checked.assign(mark=marks, tried=tried)
     table = named.pivot(index="statement", columns="tried", values="mark")
     table = table.reindex(index=named.statement.unique(), columns=named.tried.unique()).rename_axis(columns=None)
     table.loc["come out, by the mean"] = named.groupby("tried").leans.sum().astype(str)
@@ -109,8 +97,8 @@ def vary_thresholds(records: Records) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each: ``threshold``, ``value`` (what it is then), ``notes`` (% whose grade changes), ``largest`` (the
-        largest change of a model's mean grade, of 5) and ``verdicts`` (the statements whose verdict changes, by key).
+        A row for each: ``threshold``; its ``value``; ``notes``, % whose grade changes; ``largest``, the largest change
+        of a model's mean grade, of 5; ``verdicts``, the statements whose verdict changes, by key.
     """
     quality = records.quality.assign(level=records.quality.get("level", 0.0))  # grades of version 2 had no level
     measured = quality.to_dict("records")
@@ -144,10 +132,7 @@ def show_thresholds(records: Records) -> Markdown:
         return Markdown("No graded note.")
     varied = vary_thresholds(records)
     varied.to_csv(output_folder(records.profile) / "thresholds.csv", index=False)
-    shown = varied.round(3)
-    shown.columns = [
-        *("threshold", "value", "notes regraded (%)", "largest change of a model's mean grade"),
-        "verdicts that change",
-    ]
+    headings = ["notes regraded (%)", "largest change of a model's mean grade", "verdicts that change"]
+    shown = varied.round(3).set_axis(["threshold", "value", *headings], axis=1)
     lead = f"Each threshold of the grade a tenth lower and higher ({records.profile.name}: {records.profile.regime})."
     return Markdown(f"{lead}\n\n{shown.to_markdown(index=False)}")

@@ -16,15 +16,7 @@ CORRECTED = ("MFC", "CQT")
 
 
 def summary(checked: pd.DataFrame, records: Records) -> Markdown:
-    """Return the sentences in Markdown, with the regime that they are of.
-
-    Parameters
-    ----------
-    checked : DataFrame
-        Of `singlib.claims.check`.
-    records : Records
-        What it was made from.
-    """
+    """Return the sentences in Markdown, with the regime that they are of; `checked` is `singlib.claims.check`'s."""
     claims = checked.set_index("key")
     profile, planned = records.profile, len(cells(records.profile))
     regime = (

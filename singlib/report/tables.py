@@ -82,15 +82,13 @@ def overview(records: Records) -> Markdown:
             for name, roles in INSTRUMENT_SETS.items()
         )
         lines.append(f"Updates in an epoch of the autoencoder, here (paper): {updates}.")
-    if records.carried:
+    if count := len(records.carried):
+        lines.append(f"{count} of the records are those that come with the project (data/{profile.name}).")
+    grading = records.about.get("grading", pd.Series(dtype=int))
+    if older := (grading < GRADING).sum():
         lines.append(
-            f"{len(records.carried)} of the records are those that come with the project (data/{profile.name})."
-        )
-    older = records.about[records.about.grading < GRADING] if len(records.about) else records.about
-    if len(older):
-        lines.append(
-            f"The grades of {len(older)} models are of version {older.grading.min()}; grades are now of version "
-            f"{GRADING}, which hears how loud a note is."
+            f"The grades of {older} models are of version {grading.min()}; grades are now of version {GRADING}, which "
+            "hears how loud a note is."
         )
     if not profile.evidence:
         lines.append(f"**A {STAMP}**: too small and too short to judge the paper by.")
@@ -189,20 +187,20 @@ def perceived(records: Records) -> pd.DataFrame:
     for instruments, grades in PAPER_GRADES.items():
         for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
             kind = _entry(records.grid, instruments, loss, activation)
-            by_source: dict[str, ModelGrade | str] = {"paper": ModelGrade(*[float(SCORES[paper])] * 3)}
             names_of = {
                 "published": [cell.name for cell in kind if cell.published],
                 "corrected": [cell.name for cell in kind if cell.gradient == "flow"],
             }
+            by_source: dict[str, ModelGrade | str] = {"paper": ModelGrade(*[float(SCORES[paper])] * 3)}
             for source, names in names_of.items():
                 by_source[source] = _grade(records.quality, names)
                 if len(ratings):
                     by_source[f"{source}, listeners"] = _grade(ratings, names)
             for source, grade in by_source.items():
-                entry = {"instruments": instruments, "loss": loss, "activation": activation, "source": source}
-                numbers = grade._asdict() if isinstance(grade, ModelGrade) else {}
-                rows.append(entry | {"grade": str(grade)} | numbers)
-    return pd.DataFrame(rows)
+                numbers = grade if isinstance(grade, ModelGrade) else ()
+                rows.append((instruments, loss, activation, source, str(grade), *numbers))
+    columns = ["instruments", "loss", "activation", "source", "grade", *ModelGrade._fields]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _grade(graded: pd.DataFrame, names: list[str]) -> ModelGrade | str:
@@ -213,13 +211,7 @@ def _grade(graded: pd.DataFrame, names: list[str]) -> ModelGrade | str:
 
 
 def table_3(records: Records) -> pd.DataFrame:
-    """Grade every entry: the authors' ears, ours as published and corrected, and listeners' where there are any.
-
-    Returns
-    -------
-    DataFrame
-        A row for each instrument set and source, see `perceived`.
-    """
+    """Lay `perceived` out as the paper's Table 3: a row for each instrument set and source."""
     tidy = perceived(records)
     tidy["entry"] = tidy.loss + "/" + tidy.activation
     table = tidy.pivot(index=["instruments", "source"], columns="entry", values="grade")
@@ -247,15 +239,11 @@ def table_3_html(table: pd.DataFrame) -> str:
         nearest, _, interval = grade.partition(" ")
         return {NOT_CALCULATED: "n/a", MISSING: "not yet"}.get(grade, f"{nearest} <small>{interval}</small>")
 
-    sources = list(table.index.get_level_values("grade"))
-    borders = [
-        {"selector": f".row{row}", "props": "border-top: 2px solid #888"}
-        for row, source in enumerate(sources)
-        if source == sources[0]
-    ]
-    marks = {
-        source_name(source): f"border-left: 5px solid {STYLES[source.split(',')[0]]['color']}" for source in sources
-    }
+    sources = table.index.unique("grade")
+    line = "border-top: 2px solid #888"
+    borders = [{"selector": f".row{row}", "props": line} for row in range(0, len(table), len(sources))]
+    colours = {source: STYLES[source.split(",")[0]]["color"] for source in sources}
+    marks = {source_name(source): f"border-left: 5px solid {mark}" for source, mark in colours.items()}
     named = table.rename(index=source_name, level="grade")
     named.columns = pd.MultiIndex.from_tuples(_COLUMNS)
     styled = named.style.map(colour).map_index(marks.get, level="grade").format(text).hide(names=True)
