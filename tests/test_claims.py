@@ -623,12 +623,12 @@ def test_models_of_several_instruments_are_set_beside_those_of_the_same_epochs()
 
 def test_rank_correlation_is_spearmans():
     one, other = np.random.default_rng(0).normal(size=(2, 30))
-    found = judge_rank_correlation(pd.Series(one), pd.Series(one + other), below=0)
+    found = judge_rank_correlation(pd.Series(one), pd.Series(one + other))
     np.testing.assert_allclose(found.size, scipy.stats.spearmanr(one, one + other).statistic)
     assert 0 < found.lowest < found.size < found.highest and found.models == 30
     assert found.verdict == "does not hold" and found.p < 0.01
     with pytest.raises(Untestable, match="needs 5 models"):
-        judge_rank_correlation(pd.Series(one[:4]), pd.Series(other[:4]), below=0)
+        judge_rank_correlation(pd.Series(one[:4]), pd.Series(other[:4]))
 
 
 @pytest.mark.parametrize("count", [10, 22])
@@ -638,7 +638,7 @@ def test_the_interval_of_a_rank_correlation_covers_what_it_says(count):
     covered = []
     for _ in range(150):
         one, other = rng.normal(size=(2, count))
-        found = judge_rank_correlation(pd.Series(one), pd.Series(0.6 * one + 0.8 * other), below=0)
+        found = judge_rank_correlation(pd.Series(one), pd.Series(0.6 * one + 0.8 * other))
         covered.append(found.lowest <= truth <= found.highest)
     assert np.mean(covered) >= 0.9
 

@@ -181,7 +181,7 @@ def correlation_of_lstm(records: Records, loss: str, less: str | None = None) ->
         within_sets(np.log(final_loss(loss_curves(records, stage, spectrum="STFT", **trained)))) if stage else None
         for stage in ("lstm", less)
     )
-    return judge_rank_correlation(lstm, within_sets(mean_grades(records, **trained)), below=0, less=other)
+    return judge_rank_correlation(lstm, within_sets(mean_grades(records, **trained)), less=other)
 
 
 @claim("lstm-matters-most", "4", "The LSTM matters most: its loss says more about the sound than the autoencoder's.")

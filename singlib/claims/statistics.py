@@ -136,11 +136,11 @@ def judge(
     return judge_interval(size, interval, above, below, models=len(values), unit=unit, p=p, by_set=by_set)
 
 
-def judge_largest(values: pd.Series, unit: str, below: float, of: str = "model") -> Effect:
+def judge_largest(values: pd.Series, unit: str, below: float) -> Effect:
     """Judge a claim on each and every model by the largest value: it needs no interval, but says how many it is of."""
-    values = drop_missing(values, of)
+    values = drop_missing(values, "model")
     good = int((values < below).sum())
-    verdict, reason = ("holds" if good == len(values) else "does not hold"), f"{good} of {len(values)} {of}s"
+    verdict, reason = ("holds" if good == len(values) else "does not hold"), f"{good} of {len(values)} models"
     return Effect(float(values.max()), np.nan, np.nan, len(values), unit, verdict, reason, good == len(values))
 
 
@@ -162,8 +162,8 @@ def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
     return Effect(*percent, len(wins), "% of the pairs", verdict, reason, (share >= 0.9) != negate, float(min(1.0, p)))
 
 
-def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less: pd.Series | None = None) -> Effect:
-    """Correlate two values of each model by rank (Spearman), or tell two such correlations apart.
+def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | None = None) -> Effect:
+    """Judge whether two values of each model go against each other by rank (Spearman): whether they correlate below 0.
 
     The interval is over models: bootstrap, bias corrected and accelerated, 2,000 resamples.
 
@@ -171,8 +171,6 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less
     ----------
     of, against : Series
         A value of each model; models without both are left out.
-    below : float
-        The bar: the claim says that the correlation lies below it.
     less : Series, optional
         Another value of each, whose correlation with `against` is taken away.
 
@@ -203,12 +201,12 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, below: float, less
 
     def misses(level: float) -> bool:
         low, high = interval(level)
-        return not low <= below <= high
+        return not low <= 0 <= high
 
     levels = np.geomspace(5e-4, 1, 200, endpoint=False)  # 2,000 resamples tell no smaller one
     p = float([*levels, 1.0][bisect.bisect_left(levels, True, key=misses)])
     about = {"models": len(table), "unit": "rank correlation", "p": p}
-    return judge_interval(float(correlation(*columns)), interval(0.05), -np.inf, below, **about)
+    return judge_interval(float(correlation(*columns)), interval(0.05), -np.inf, 0, **about)
 
 
 def holm(checked: pd.DataFrame, level: float = 0.05) -> pd.Series:

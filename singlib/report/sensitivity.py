@@ -24,7 +24,7 @@ from .verdicts import PLAIN
 
 PROFILE = PROFILES["recorded"]  # whose size the study was made to choose
 SIZE = ["channels", "dimension", "hidden", "learning_rate"]
-FIGURES = {1, 7, 8, 9}
+ON_FIGURES = {1, 7, 8, 9}
 BY_CONSTRUCTION = "published-autoencoder-constant"  # the study takes it for granted
 
 
@@ -50,7 +50,9 @@ def load_sizes() -> dict[tuple, Records]:
 
 def check_sizes() -> pd.DataFrame:
     """Check the paper's statements on Figures 1, 7, 8 and 9 at each size: columns of `SIZE` and `claims.check`."""
-    asked = [claim for claim in claims.CLAIMS if FIGURES.intersection(claim.figures) and claim.key != BY_CONSTRUCTION]
+    asked = [
+        claim for claim in claims.CLAIMS if ON_FIGURES.intersection(claim.figures) and claim.key != BY_CONSTRUCTION
+    ]
     sizes = load_sizes().items()
     parts = [claims.check(records, asked).assign(**dict(zip(SIZE, size, strict=True))) for size, records in sizes]
     return pd.concat(parts, ignore_index=True)
@@ -67,8 +69,7 @@ def tabulate_sizes(checked: pd.DataFrame) -> pd.DataFrame:
         f"C {it.channels}, D {it.dimension}, LSTM {it.hidden}, {it.learning_rate:g}" for it in checked.itertuples()
     ]
     named = checked.assign(mark=marks, tried=tried)
-    table = named.pivot(index="statement", columns="tried", values="mark")
-    table = table.reindex(index=named.statement.unique(), columns=named.tried.unique()).rename_axis(columns=None)
+    table = named.set_index(["statement", "tried"]).mark.unstack(sort=False).rename_axis(columns=None)
     table.loc["come out, by the mean"] = named.groupby("tried").leans.sum().astype(str)
     return table
 

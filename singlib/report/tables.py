@@ -176,10 +176,10 @@ def perceived(records: Records) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each instrument set, training loss, activation and source ("paper": the authors' ears;
-        "published" and "corrected": `singlib.grading.grades`; with ", listeners": `singlib.listening.blind_test`, where
-        there are any): ``grade``, with the 95 % interval (`singlib.grading.grades.model_grade`), as "o/+ [o, +]"; or
-        "not calculated", "missing". The same as numbers, 0 to 5, where there are any: ``score``, ``low``, ``high``.
+        A row for each ``instruments``, ``loss``, ``activation`` and ``source`` ("paper": the authors' ears; "published"
+        and "corrected": `singlib.grading.grades`; with ", listeners": `singlib.listening.blind_test`, if there are
+        any): ``grade``, with its 95 % interval, as "o/+ [o, +]", "not calculated" or "missing"; and the same as
+        numbers, 0 to 5: ``score``, ``low``, ``high``.
     """
     ratings = blind_test.load(records)
     ratings = ratings[ratings.reliable]
@@ -214,12 +214,8 @@ def table_3(records: Records) -> pd.DataFrame:
     """Lay `perceived` out as the paper's Table 3: a row for each instrument set and source."""
     tidy = perceived(records)
     tidy["entry"] = tidy.loss + "/" + tidy.activation
-    table = tidy.pivot(index=["instruments", "source"], columns="entry", values="grade")
-    table = table.reindex(
-        index=pd.MultiIndex.from_product([PAPER_GRADES, tidy.source.unique()], names=["instr.", "grade"]),
-        columns=["/".join(column) for column in _COLUMNS],
-    )
-    return table.rename_axis(columns=None)
+    table = tidy.set_index(["instruments", "source", "entry"]).grade.unstack(sort=False)
+    return table.rename_axis(index=["instr.", "grade"], columns=None)
 
 
 def source_name(source: str) -> str:
