@@ -92,6 +92,11 @@ def facts(records: Records, column: str, *more: str) -> pd.Series:
     return known.set_index([*KINDS, *more])[column].dropna()
 
 
+def training_seconds(records: Records) -> pd.Series:
+    """Return what the training of each model took in all, by `KINDS` and device."""
+    return sum(facts(records, stage, "device") for stage in STAGES_OF_TIME)
+
+
 def pairs(values: pd.DataFrame, column: str, one: object, other: object) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the models of two kinds that agree in all but `column`, in the same order.
 

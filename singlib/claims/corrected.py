@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from ..grid import PAPER_LOSSES
 from ..runs.records import Records
 from .claim import Measure, claim
 from .comparisons import (
     FLOW,
-    STAGES_OF_TIME,
-    facts,
     final_loss,
     loss_curves,
     mean_grades,
     pairs,
     percent_below,
     require_epochs,
+    training_seconds,
 )
 from .sounds import correlation_of_lstm, lead_in_grade
 from .statistics import Effect, judge
@@ -59,11 +57,6 @@ def lead_over_stft(records: Records, loss: str) -> Effect:
     return lead_in_grade(records, "training_loss", loss, "STFT", **FLOW)
 
 
-def training_seconds(records: Records) -> pd.Series:
-    """Return what the training of each model took in all, by `KINDS` and device."""
-    return sum(facts(records, stage, "device") for stage in STAGES_OF_TIME)
-
-
 @claim_of_each_loss(
     "{loss}-sounds-better-at-cost",
     "1.4.2, 4",
@@ -79,8 +72,8 @@ def lead_over_stft_at_cost(records: Records, loss: str) -> Effect:
 @claim_of_each_loss("{loss}-costs-more", "2.4", "Training on the {loss} takes longer than on the STFT.")
 def time_above_stft(records: Records, loss: str) -> Effect:
     """How far the training time (CPU time, if on record) lies above the STFT's on the same device; more than 0."""
-    seconds = pairs(training_seconds(records), "training_loss", loss, "STFT")
-    return judge(-percent_below(*seconds), "% of STFT's time", above=0)
+    below = percent_below(*pairs(training_seconds(records), "training_loss", loss, "STFT"))
+    return judge(-below, "% of STFT's time", above=0)
 
 
 @claim_of_each_loss(

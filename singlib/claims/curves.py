@@ -133,9 +133,8 @@ def epoch_of_second_descent(records: Records) -> Effect:
     The fall in the log loss over the five epochs after it, less that over the five before.
     """
     logs = np.log(keys_curves(records, "autoencoder", 5 * REST, activation="ELU"))
-    middle = [epoch for epoch in logs if 10 <= epoch <= max(logs.columns) - 5]
-    gains = {epoch: 2 * logs[epoch] - logs[epoch - 5] - logs[epoch + 5] for epoch in middle}
-    return judge(pd.DataFrame(gains).idxmax(axis=1), "epochs", above=20, below=30, of="model")
+    gains = 2 * logs - logs.shift(5, axis=1) - logs.shift(-5, axis=1)
+    return judge(gains.loc[:, 10:].idxmax(axis=1), "epochs", above=20, below=30, of="model")
 
 
 claim("relu-plateau", "3.1, Figs. 1, 4, 7", "STFT/ReLU shows the same plateau, at least in part.", activation="ReLU")(

@@ -211,5 +211,4 @@ def grade_at_own_size(records: Records) -> Effect:
 @claim("selu-sounds-better", "4", "SELU may sound better than ReLU.")
 def lead_of_selu(records: Records) -> Effect:
     """How far the mean grade of STFT/SELU lies above that of STFT/ReLU; more than 0."""
-    where = {"training_loss": "STFT", "activation": ("ReLU", "SELU")}
-    return lead_in_grade(records, "activation", "SELU", "ReLU", **where)
+    return lead_in_grade(records, "activation", "SELU", "ReLU", training_loss="STFT", activation=("ReLU", "SELU"))

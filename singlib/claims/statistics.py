@@ -126,8 +126,8 @@ def judge(
     values = drop_missing(values, of)
     size, error, freedom = mean_over_sets(values)
     if len(values) == 1:
-        leans = bool(above < size < below)
-        return Effect(size, np.nan, np.nan, 1, unit, "undecided", f"one {of} has no interval", leans)
+        reason, leans = f"one {of} has no interval", bool(above < size < below)
+        return Effect(size, np.nan, np.nan, 1, unit, "undecided", reason, leans)
     sets = list(values.groupby("instruments", sort=False)) if "instruments" in values.index.names else []
     by_set = "; ".join(f"{name} {part.mean():.3g} ({len(part)})" for name, part in sets if len(sets) > 1)
     reach = scipy.stats.t.ppf(0.975, freedom) * error if error else 0.0
@@ -205,8 +205,8 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | 
 
     levels = np.geomspace(5e-4, 1, 200, endpoint=False)  # 2,000 resamples tell no smaller one
     p = float([*levels, 1.0][bisect.bisect_left(levels, True, key=misses)])
-    about = {"models": len(table), "unit": "rank correlation", "p": p}
-    return judge_interval(float(correlation(*columns)), interval(0.05), -np.inf, 0, **about)
+    size, about = float(correlation(*columns)), {"models": len(table), "unit": "rank correlation", "p": p}
+    return judge_interval(size, interval(0.05), -np.inf, 0, **about)
 
 
 def holm(checked: pd.DataFrame, level: float = 0.05) -> pd.Series:

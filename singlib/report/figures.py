@@ -34,7 +34,7 @@ COLOURS = {
     "CQT/ELU": "#D55E00",
 }
 MARKERS = {"STFT": "o", "MFC": "s", "CQT": "^", "brass1": "o", "brass1-3": "s", "brass1-5": "^"}
-DASHES = {"ReLU": "", "ELU": (4, 2)}
+DASHES = {"ReLU": {}, "ELU": {"dashes": (4, 2)}}
 WIDTHS = {"MFC": 3.5, "STFT": 2, "CQT": 1.2}  # points; the flat lines of MFC and CQT lie upon each other
 TITLES = {"published": "as published (MFC, CQT: gradient cut)", "corrected": "corrected (gradient flows)"}
 SPECTRUM_LABEL = {
@@ -151,9 +151,6 @@ class Curves:
             parts.append(text[0].upper() + text[1:])
         return " ".join(parts)
 
-    def players(self, records: Records) -> None:
-        """Return nothing to listen to."""
-
 
 def draw_curves(frame: pd.DataFrame, axes: plt.Axes, column: str = "training_loss") -> dict[str, int]:
     """Draw loss over epoch: a thin line for each model, a bold one with markers for the mean of each kind.
@@ -164,9 +161,7 @@ def draw_curves(frame: pd.DataFrame, axes: plt.Axes, column: str = "training_los
     counts = {}
     for (loss, activation, instruments), group in frame.groupby(["training_loss", "activation", "instruments"]):
         models = group.cell.nunique()
-        style = {"color": COLOURS[f"{loss}/{activation}"], "zorder": 2 + 1 / WIDTHS[loss]}
-        if DASHES[activation]:
-            style["dashes"] = DASHES[activation]
+        style = {"color": COLOURS[f"{loss}/{activation}"], "zorder": 2 + 1 / WIDTHS[loss]} | DASHES[activation]
         if models > 1:
             sns.lineplot(group, x="epoch", y="loss", units="cell", estimator=None, ax=axes, lw=0.5, alpha=0.5, **style)
         name = f"{loss}/{activation}" if column == "training_loss" else f"{instruments} {activation}"
@@ -187,7 +182,9 @@ def _label(name: str, models: list[int]) -> str:
     return f"{name}, mean of {models[0]}" + (f", corrected {models[1]}" if len(set(models)) > 1 else "") + " (95 %)"
 
 
-_BRASS = ("brass1", "brass1-3", "brass1-5")
+_THREE, _BRASS = ("k+m+v",), ("brass1", "brass1-3", "brass1-5")
+_COMPARED = "STFT training loss of the {}, comparing {} activation, {}"
+_BRASS_NOTE = "STFT of a brass sample from a model using {} as training data and {} as activation function"
 # fmt: off
 FIGURES: dict[int, Curves | Note] = {
     1: Curves("STFT loss of the autoencoder for different training losses, 10 identical piano models",
@@ -202,34 +199,22 @@ FIGURES: dict[int, Curves | Note] = {
               "autoencoder", "MFC", losses=("MFC",), activations=("ReLU",)),
     6: Curves("CQT training loss of the autoencoder, ReLU activation, 10 identical piano models",
               "autoencoder", "CQT", losses=("CQT",), activations=("ReLU",)),
-    7: Curves("STFT training loss of the autoencoder, comparing ReLU and ELU activation, 10 identical piano models",
-              "autoencoder", "STFT"),
-    8: Curves("STFT training loss of the LSTM, comparing ReLU and ELU activation, 10 identical piano models",
-              "lstm", "STFT"),
-    9: Curves("STFT training loss of the fine-tuning, comparing ReLU and ELU activation, 10 identical piano models",
-              "fine-tuning", "STFT"),
-    10: Curves("STFT training loss of the autoencoder, comparing ReLU and ELU activation, 3 instrument model",
-               "autoencoder", "STFT", ("k+m+v",)),
-    11: Curves("STFT training loss of the LSTM, comparing ReLU and ELU activation, 3 instrument model",
-               "lstm", "STFT", ("k+m+v",)),
-    12: Curves("STFT training loss of the fine-tuning, comparing ReLU and ELU activation, 3 instrument model",
-               "fine-tuning", "STFT", ("k+m+v",)),
-    13: Curves("STFT training loss of the autoencoder, comparing ReLU/ELU activation, brass models",
-               "autoencoder", "STFT", _BRASS),
-    14: Curves("STFT training loss of the LSTM, comparing ReLU/ELU activation, brass models", "lstm", "STFT", _BRASS),
-    15: Curves("STFT training loss of the fine-tuning, comparing ReLU/ELU activation, brass models",
-               "fine-tuning", "STFT", _BRASS),
+    7: Curves(_COMPARED.format("autoencoder", "ReLU and ELU", "10 identical piano models"), "autoencoder", "STFT"),
+    8: Curves(_COMPARED.format("LSTM", "ReLU and ELU", "10 identical piano models"), "lstm", "STFT"),
+    9: Curves(_COMPARED.format("fine-tuning", "ReLU and ELU", "10 identical piano models"), "fine-tuning", "STFT"),
+    10: Curves(_COMPARED.format("autoencoder", "ReLU and ELU", "3 instrument model"), "autoencoder", "STFT", _THREE),
+    11: Curves(_COMPARED.format("LSTM", "ReLU and ELU", "3 instrument model"), "lstm", "STFT", _THREE),
+    12: Curves(_COMPARED.format("fine-tuning", "ReLU and ELU", "3 instrument model"), "fine-tuning", "STFT", _THREE),
+    13: Curves(_COMPARED.format("autoencoder", "ReLU/ELU", "brass models"), "autoencoder", "STFT", _BRASS),
+    14: Curves(_COMPARED.format("LSTM", "ReLU/ELU", "brass models"), "lstm", "STFT", _BRASS),
+    15: Curves(_COMPARED.format("fine-tuning", "ReLU/ELU", "brass models"), "fine-tuning", "STFT", _BRASS),
     16: Note("STFT of a low quality keyboard sample", Cell("k+m+v", "ReLU", "CQT", "cut"), "keys"),
     17: Note("STFT of a medium quality keyboard sample", Cell("k+m+v", "ELU"), "keys"),
     18: Note("STFT of a high quality keyboard sample", Cell("k+m+v", "ReLU"), "keys"),
-    19: Note("STFT of a brass sample from a model using 1 brass instrument as training data and ELU as activation "
-             "function", Cell("brass1", "ELU"), "brass1"),
-    20: Note("STFT of a brass sample from a model using 1 brass instrument as training data and ReLU as activation "
-             "function", Cell("brass1", "ReLU"), "brass1"),
-    21: Note("STFT of a brass sample from a model using 5 brass instruments as training data and ELU as activation "
-             "function", Cell("brass1-5", "ELU"), "brass1"),
-    22: Note("STFT of a brass sample from a model using 5 brass instruments as training data and ReLU as activation "
-             "function", Cell("brass1-5", "ReLU"), "brass1"),
+    19: Note(_BRASS_NOTE.format("1 brass instrument", "ELU"), Cell("brass1", "ELU"), "brass1"),
+    20: Note(_BRASS_NOTE.format("1 brass instrument", "ReLU"), Cell("brass1", "ReLU"), "brass1"),
+    21: Note(_BRASS_NOTE.format("5 brass instruments", "ELU"), Cell("brass1-5", "ELU"), "brass1"),
+    22: Note(_BRASS_NOTE.format("5 brass instruments", "ReLU"), Cell("brass1-5", "ReLU"), "brass1"),
 }
 # fmt: on
 
@@ -263,10 +248,7 @@ def save(number: int, records: Records) -> Path:
 
 
 def statements(number: int, checked: pd.DataFrame) -> str:
-    """Return the paper's statements on a figure in Markdown: the verdict, and a link to the numbers behind it.
-
-    `checked` is `singlib.claims.check`'s.
-    """
+    """Return the paper's statements on a figure in Markdown: verdict (from `claims.check`), link to the numbers."""
     about = [claim.key for claim in CLAIMS if number in claim.figures and not claim.ours]
     return "\n".join(
         f"- {MARKS[row.verdict]} **{row.verdict}**: [{row.statement}](#claim-{row.key})"
@@ -281,7 +263,7 @@ def show(number: int, records: Records, checked: pd.DataFrame) -> None:
     alternative = f"Figure {number}: {figure.caption(records)} {figure.summary(records)}"
     text = f"{caption(number, records)}\n\n{statements(number, checked)}"
     display(HTML(f'<a id="figure-{number}"></a>'), SVG(path, metadata={"alt": alternative}), Markdown(text))
-    if players := figure.players(records):
+    if isinstance(figure, Note) and (players := figure.players(records)):
         display(players)
 
 

@@ -15,11 +15,11 @@ import pandas as pd
 from IPython.display import Markdown
 
 from .. import claims
-from ..files import project_folder, write_text
+from ..files import project_folder
 from ..grading.grades import SCORES, THRESHOLDS, grade_of
 from ..grid import PAPER_LOSSES, PROFILES, Cell
 from ..runs.records import Records, describe
-from .figures import MARKS, output_folder
+from .figures import MARKS, output_folder, save_markdown
 from .verdicts import PLAIN
 
 PROFILE = PROFILES["recorded"]  # whose size the study was made to choose
@@ -58,38 +58,29 @@ def check_sizes() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def tabulate_sizes(checked: pd.DataFrame) -> pd.DataFrame:
-    """Lay `check_sizes` out, statement by size: the mark of the verdict, in brackets where only the mean decides.
-
-    The last row counts the statements whose mean lies on their side.
-    """
-    by_mean = checked.leans.map({True: "(✔)", False: "(✘)"})
-    marks = checked.verdict.map(MARKS).where(checked.verdict.isin(PLAIN), by_mean)
-    tried = [
-        f"C {it.channels}, D {it.dimension}, LSTM {it.hidden}, {it.learning_rate:g}" for it in checked.itertuples()
-    ]
-    named = checked.assign(mark=marks, tried=tried)
-    table = named.set_index(["statement", "tried"]).mark.unstack(sort=False).rename_axis(columns=None)
-    table.loc["come out, by the mean"] = named.groupby("tried").leans.sum().astype(str)
-    return table
-
-
 def show_sizes(records: Records) -> Markdown:
     """Save the study as CSV and Markdown under ``figures/``, and return it, in the report of the profile it chose."""
     if records.profile.name != PROFILE.name:
         return Markdown(f"The study of sizes and rates is in the report of {PROFILE.name}.")
     checked = check_sizes()
-    path = output_folder(PROFILE) / "sensitivity"
+    marks = checked.verdict.map(MARKS).where(
+        checked.verdict.isin(PLAIN), checked.leans.map({True: "(✔)", False: "(✘)"})
+    )
+    tried = [
+        f"C {it.channels}, D {it.dimension}, LSTM {it.hidden}, {it.learning_rate:g}" for it in checked.itertuples()
+    ]
+    by_size = checked.assign(mark=marks, tried=tried)
+    table = by_size.set_index(["statement", "tried"]).mark.unstack(sort=False).rename_axis(columns=None)
+    table.loc["come out, by the mean"] = by_size.groupby("tried").leans.sum().astype(str)
     text = (
         "**Sensitivity.** The paper's statements on Figures 1, 7, 8 and 9 at other sizes and learning rates, with "
         f"everything else as in the profile {PROFILE.name}: {checked.models.max()} models each of ReLU and ELU, of "
         "other seeds than the grid's. ✔ and ✘: the whole 95 % interval lies on one side; in brackets: the mean "
-        "does.\n\n"
-        f"{tabulate_sizes(checked).reset_index().to_markdown(index=False)}\n"
+        f"does.\n\n{table.reset_index().to_markdown(index=False)}\n"
     )
+    path = output_folder(PROFILE) / "sensitivity"
     checked.to_csv(path.with_suffix(".csv"), index=False)
-    write_text(path.with_suffix(".md"), text)
-    return Markdown(text)
+    return Markdown(save_markdown(text, path, PROFILE))
 
 
 def vary_thresholds(records: Records) -> pd.DataFrame:

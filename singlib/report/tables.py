@@ -62,16 +62,14 @@ def overview(records: Records) -> Markdown:
     profile = records.profile
     planned = len(cells(profile))
     lines = [f"**{part}**" for part in (records.nothing(), profile.question) if part]
-    lines.append(
+    lines += [
         f"Profile **{profile.name}**: {planned - len(records.missing)} of {planned} models finished. A *regime* is "
         f"what decides how far a model gets in its training, and all numbers here are of this one: "
         f"**{profile.regime}** (epochs of autoencoder, LSTM and fine-tuning). The paper's, after the original code: "
-        f"{PAPER.regime}."
-    )
-    lines.append(
+        f"{PAPER.regime}.",
         f"The network has C {profile.channels}, D {profile.dimension}, LSTM {profile.layers} x {profile.hidden} (the "
-        f"original C {PAPER.channels}, D {PAPER.dimension}, LSTM {PAPER.layers} x {PAPER.hidden})."
-    )
+        f"original C {PAPER.channels}, D {PAPER.dimension}, LSTM {PAPER.layers} x {PAPER.hidden}).",
+    ]
     if profile.data != "nsynth-train":
         counts = selection.counts(profile.data)
         compared = ", ".join(f"{role} {count} ({nsynth.TABLE2[role].notes})" for role, count in counts.items())
@@ -300,7 +298,7 @@ def taus(records: Records) -> pd.DataFrame:
 
 
 def why(number: int, records: Records) -> str:
-    """Say why a table differs from the paper's, where it does."""
+    """Say why a table differs from the paper's, where it does; of Table 3, how far sources grade in the same order."""
     data = records.profile.data
     if number == 1:
         text = (
@@ -317,20 +315,18 @@ def why(number: int, records: Records) -> str:
             "share of the samples is generated, evenly over pitch and velocity."
         )
         return text if data == "nsynth-train" else f"{text} data/{data} has other instruments, and fewer notes."
-    return f"{agreement(records)} On the STFT both rows are the same models: its gradient was never lost."
-
-
-def agreement(records: Records) -> str:
-    """Say how far each source grades in the authors' order: Kendall's tau, and what it means."""
     parts = []
     for source, row in taus(records).sort_index(ascending=False).iterrows():
-        counted = [
+        orders = [
             f"{row[f'tau ({which})']:.2f} over {row[f'entries ({which})']:.0f} {entries}"
             for which, entries in (("all", "entries"), ("STFT", "of the STFT"))
             if row[f"entries ({which})"] >= FEW
         ]
-        parts.append(f"{source_name(source)} {' and '.join(counted) or '(too few entries yet)'}")
-    return f"Kendall's tau with the authors' order (1: the same, 0: no relation): {', '.join(parts)}."
+        parts.append(f"{source_name(source)} {' and '.join(orders) or '(too few entries yet)'}")
+    return (
+        f"Kendall's tau with the authors' order (1: the same, 0: no relation): {', '.join(parts)}. On the STFT both "
+        "rows are the same models: its gradient was never lost."
+    )
 
 
 @plt.style.context("default")

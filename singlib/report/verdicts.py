@@ -74,11 +74,9 @@ def in_words(row: pd.Series) -> str:
 
 def linked_place(place: str) -> str:
     """Return a claim's place in the paper in HTML, its figures and tables linked."""
-    found = re.search(r"(Fig|Table)", place)
-    if not found:
-        return place
-    kind = {"Fig": "figure", "Table": "table"}[found[0]]
-    return place[: found.start()] + re.sub(r"\d+", rf'<a href="#{kind}-\g<0>">\g<0></a>', place[found.start() :])
+    before, word, numbers = re.fullmatch(r"(.*?)(Figs?\.|Table|$)(.*)", place).groups()
+    kind = "table" if word == "Table" else "figure"
+    return before + word + re.sub(r"\d+", rf'<a href="#{kind}-\g<0>">\g<0></a>', numbers)
 
 
 def line(key: str, verdict: str, statement: str, *details: str) -> str:
@@ -176,10 +174,7 @@ def show(checked: pd.DataFrame, ours: bool = False) -> None:
 
 
 def in_another_regime(checked: pd.DataFrame, records: Records) -> HTML:
-    """List the statements whose verdict is the opposite in the profile that is set beside this one (`Profile.beside`).
-
-    `checked` is `save`'s, and `records` what it was made from.
-    """
+    """List the statements whose verdict is the opposite in the profile beside this one (`Profile.beside`)."""
     if records.profile.beside is None:
         return HTML("<p>No other profile is set beside this one.</p>")
     try:
