@@ -12,7 +12,7 @@ from pypdf import PdfReader
 from conftest import PROJECT
 from singlib.claims import VERDICTS, check
 from singlib.grid import PROFILES, cells
-from singlib.report import page, summary
+from singlib.report import page, verdicts
 from singlib.report.figures import STAMP
 from singlib.runs import records
 
@@ -78,7 +78,7 @@ def test_the_sentences_at_the_head_follow_the_claims():
     profile = PROFILES["recorded"]
     some = records.Records(profile, pd.DataFrame(), pd.DataFrame(), [cell.name for cell in cells(profile)])
     checked = check(some)
-    empty = summary.summary(checked, some).data
+    empty = verdicts.summarise(checked, some).data
     assert empty.count("on record yet") == 3 and "0 of 155 models" in empty and profile.regime in empty
     found = {
         "published-autoencoder-constant": ("holds", 0.0, 52),
@@ -91,7 +91,7 @@ def test_the_sentences_at_the_head_follow_the_claims():
     checked = checked.set_index("key")
     for key, row in found.items():
         checked.loc[key, ["verdict", "size", "models"]] = row
-    full = summary.summary(checked.reset_index(), some).data
+    full = verdicts.summarise(checked.reset_index(), some).data
     for phrase in (
         "MFC and CQT trained nothing**: their gradient was lost, and no loss of 52 models ever moved; the best of them",
         "the network trains on MFC: the loss itself ends 60 % below its value before training; nothing is on record",

@@ -6,8 +6,6 @@ hold nothing to measure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
@@ -56,7 +54,7 @@ def require_epochs(losses: pd.DataFrame, epochs: int) -> pd.DataFrame:
     return losses[last >= epochs]
 
 
-def require_sets(values: pd.Series, sets: Iterable[str]) -> pd.Series:
+def require_sets(values: pd.Series, sets: tuple[str, ...]) -> pd.Series:
     """Return the values if every set has some: a statement on all sets is not tested by a part of them."""
     missing = [name for name in sets if name not in values.index.get_level_values("instruments")]
     if missing:

@@ -82,8 +82,7 @@ def time_above_stft(records: Records, loss: str) -> Effect:
 def own_below_stft(records: Records, loss: str) -> Effect:
     """How far the {loss} loss ends the fine-tuning below that of STFT training; more than 0."""
     ends = final_loss(loss_curves(records, "fine-tuning", spectrum=loss, **FLOW))
-    below = percent_below(*pairs(ends, "training_loss", loss, "STFT"))
-    return judge(below, "% of the loss in STFT training", above=0)
+    return judge(percent_below(*pairs(ends, "training_loss", loss, "STFT")), "% of the loss in STFT training", above=0)
 
 
 @claim("corrected-relu-sounds-better", "4", "Under the corrected losses, too, ReLU sounds better than ELU.", ours=True)
@@ -93,9 +92,7 @@ def lead_of_relu(records: Records) -> Effect:
 
 
 claim_of_each_loss(
-    "{loss}-lstm-goes-with-grade",
-    "4",
-    "Under the corrected {loss}, too, a lower loss in the LSTM goes with better sound.",
+    "{loss}-lstm-goes-with-grade", "4", "Under the corrected {loss}, too, a lower LSTM loss goes with better sound."
 )(correlation_of_lstm)
 
 

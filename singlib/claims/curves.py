@@ -137,7 +137,7 @@ def epoch_of_second_descent(records: Records) -> Effect:
     return judge(gains.loc[:, 10:].idxmax(axis=1), "epochs", above=20, below=30, of="model")
 
 
-claim("relu-plateau", "3.1, Figs. 1, 4, 7", "STFT/ReLU shows the same plateau, at least in part.", activation="ReLU")(
+claim("relu-plateau", "3.1, Figs. 1, 4, 7", "STFT/ReLU shows the same plateau, at least partly.", activation="ReLU")(
     plateau
 )
 
@@ -239,8 +239,7 @@ THREE, BRASS = ("k+m+v",), ("brass1", "brass1-3", "brass1-5")
 for key, figure, statement, stage, winner, loser, sets in (
     ("three-autoencoder", 10, "On three instruments, too, ELU is better in the autoencoder.",
      "autoencoder", "ELU", "ReLU", THREE),
-    ("three-lstm", 11, "On three instruments, too, ReLU is better in the LSTM.",
-     "lstm", "ReLU", "ELU", THREE),
+    ("three-lstm", 11, "On three instruments, too, ReLU is better in the LSTM.", "lstm", "ReLU", "ELU", THREE),
     ("three-fine-tuning", 12, "On three instruments, too, ELU is better in fine-tuning.",
      "fine-tuning", "ELU", "ReLU", THREE),
     ("brass-autoencoder", 13, "On several brass instruments, ELU is better in the autoencoder.",

@@ -36,9 +36,7 @@ def lead_in_grade(records: Records, column: str, one: str, other: str, **where: 
 
 
 @claim(
-    "relu-sounds-better",
-    "3.2, Table 3",
-    "STFT/ReLU sounds better than STFT/ELU (keys, mallet, voice and the three together).",
+    "relu-sounds-better", "3.2, Table 3", "STFT/ReLU sounds better than STFT/ELU (keys, mallet, voice and all three)."
 )
 def lead_of_relu(records: Records) -> Effect:
     """How far ReLU's mean grade lies above ELU's; more than 0."""
@@ -142,9 +140,7 @@ def lead_on_same_notes(records: Records, one: tuple[str, str], other: tuple[str,
 
 
 @claim(
-    "brass-elu-worse-with-five",
-    "3.2, Fig. 21",
-    "With ELU, training on five brass instruments sounds worse than on three.",
+    "brass-elu-worse-with-five", "3.2, Fig. 21", "With ELU, brass models of five instruments sound worse than of three."
 )
 def lead_of_three_over_five(records: Records) -> Effect:
     """How far the grade of brass1-3/ELU lies above that of brass1-5/ELU, on the same notes; more than 0."""
@@ -168,7 +164,7 @@ def within_sets(values: pd.Series) -> pd.Series:
     return (values - sets.transform("mean"))[sets.transform("size") > 1]
 
 
-@claim("lstm-goes-with-grade", "4", "A lower loss in the LSTM goes with better sound.", loss="STFT")
+@claim("lstm-goes-with-grade", "4", "A lower LSTM loss goes with better sound.", loss="STFT")
 def correlation_of_lstm(records: Records, loss: str, less: str | None = None) -> Effect:
     """Rank correlation of the LSTM's final STFT loss with the mean grade, {loss} models, within sets; below 0.
 

@@ -165,19 +165,9 @@ def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
 def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | None = None) -> Effect:
     """Judge whether two values of each model go against each other by rank (Spearman): whether they correlate below 0.
 
-    The interval is over models: bootstrap, bias corrected and accelerated, 2,000 resamples.
-
-    Parameters
-    ----------
-    of, against : Series
-        A value of each model; models without both are left out.
-    less : Series, optional
-        Another value of each, whose correlation with `against` is taken away.
-
-    Raises
-    ------
-    Untestable
-        If there are fewer than `FEW` models, or all of a kind.
+    With `less`, whether they do more so than `less` and `against`. Models without all of the values are left out, and
+    with fewer than `FEW`, or all of a kind, the claim is Untestable. The interval is over models: bootstrap, bias
+    corrected and accelerated, 2,000 resamples.
     """
     table = pd.concat([of, against] if less is None else [of, against, less], axis=1, join="inner")
     if len(table) < FEW or (table.nunique() < 2).any():
@@ -215,7 +205,5 @@ def holm(checked: pd.DataFrame, level: float = 0.05) -> pd.Series:
     Of many statements that are each tested at 95 %, one in twenty would be decided by chance alone.
     """
     tested = checked.p.dropna().sort_values(kind="stable")
-    stands = tested <= level / np.arange(len(tested), 0, -1)
-    sure = tested.index[: int(stands.cumprod().sum())]
-    open_to_chance = checked.index.isin(tested.index) & ~checked.index.isin(sure)
-    return checked.verdict.mask(open_to_chance, "undecided")
+    stand = int((tested <= level / np.arange(len(tested), 0, -1)).cumprod().sum())
+    return checked.verdict.mask(checked.index.isin(tested.index[stand:]), "undecided")

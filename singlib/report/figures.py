@@ -87,8 +87,8 @@ class Curves:
             return dict.fromkeys(self.panels, rows)
         shown = [cell.name for cell in records.grid if self.shows(cell)]
         rows = rows[(rows.stage == self.stage) & (rows.spectrum == self.spectrum) & rows.cell.isin(shown)]
-        parts = {"published": rows[rows.published], "corrected": rows[rows.gradient == "flow"]}
-        return {panel: parts[panel] for panel in self.panels}
+        inside = {"published": rows.published, "corrected": rows.gradient == "flow"}
+        return {panel: rows[inside[panel]] for panel in self.panels}
 
     def draw(self, records: Records) -> Figure:
         """Draw the curves, a panel for each way the gradient goes; panels without a model say so."""

@@ -1,10 +1,9 @@
 """Would another size, another rate or another threshold of the grade have said otherwise?
 
-`check_sizes` puts the paper's statements on Figures 1, 7, 8 and 9 to the test at each size and rate tried,
-`vary_thresholds` all statements on sounds with each threshold moved. The models of the first are those of
-``data/recorded/sizes.parquet`` (``data/recorded/sizes.py`` trains them): keys, STFT, three seeds that the grid does not
-use. As published, MFC and CQT models stay where they begin; so what Figure 1 shows of them are the losses of the STFT
-model of their seed before training, without a model of their own.
+`check_sizes` tests the paper's statements on Figures 1, 7, 8 and 9 at each size and rate tried, `vary_thresholds` all
+statements on sounds with each threshold moved. The models of the first are those of ``data/recorded/sizes.parquet``
+(``sizes.py`` beside it trains them): keys, STFT, three seeds that the grid does not use. As published, MFC and CQT
+models stay where they begin, so Figure 1 shows of them the losses of the STFT model of their seed before training.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -54,7 +55,7 @@ SCALE = {
     "++": ("clean and bright like the note", "#253494", "#fff"),
 }
 FEW = 5  # entries: the order of fewer says nothing
-_COLUMNS = [(loss, activation) for loss in ("STFT", "CQT", "MFC") for activation in PAPER_ACTIVATIONS]
+_COLUMNS = list(product(("STFT", "CQT", "MFC"), PAPER_ACTIVATIONS))
 
 
 def overview(records: Records) -> Markdown:
@@ -112,14 +113,13 @@ def table_1(records: Records) -> pd.DataFrame:
     rows = []
     for instruments, roles in INSTRUMENT_SETS.items():
         row: dict[str, object] = {"instr.": instruments}
-        for loss in PAPER_LOSSES:
-            for activation in PAPER_ACTIVATIONS:
-                kind = _entry(records.grid, instruments, loss, activation)
-                theirs = sum(cell.published for cell in _entry(cells(PAPER), instruments, loss, activation))
-                ours = count([cell for cell in kind if cell.published])
-                if corrected := count([cell for cell in kind if not cell.published]):
-                    ours += f" + {corrected}"
-                row[f"{loss}/{activation}"] = f"{theirs or '–'} ({ours.strip()})"
+        for loss, activation in product(PAPER_LOSSES, PAPER_ACTIVATIONS):
+            kind = _entry(records.grid, instruments, loss, activation)
+            theirs = sum(cell.published for cell in _entry(cells(PAPER), instruments, loss, activation))
+            ours = count([cell for cell in kind if cell.published])
+            if corrected := count([cell for cell in kind if not cell.published]):
+                ours += f" + {corrected}"
+            row[f"{loss}/{activation}"] = f"{theirs or '–'} ({ours.strip()})"
         row["sampl."] = sum(counts[role] for role in roles)
         row["sampl. (paper)"] = sum(nsynth.TABLE2[role].notes for role in roles)
         rows.append(row)
