@@ -137,7 +137,7 @@ def epoch_of_second_descent(records: Records) -> Effect:
     return judge(gains.loc[:, 10:].idxmax(axis=1), "epochs", above=20, below=30, of="model")
 
 
-claim("relu-plateau", "3.1, Figs. 1, 4, 7", "STFT/ReLU shows the same plateau, at least partly.", activation="ReLU")(
+claim("relu-plateau", "3.1, Figs. 1, 4, 7", "STFT/ReLU shows the same plateau, at least in part.", activation="ReLU")(
     plateau
 )
 

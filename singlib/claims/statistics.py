@@ -1,9 +1,8 @@
 """What a claim measures, its 95 % interval, and the verdict that follows from both.
 
-`judge` sets the mean of one value of each model or pair of models against a bar. Sets of instruments are weighed alike,
-however many seeds each has. Intervals are Student's t: from 5 values the percentile bootstrap covers 84 % where 95 % is
-said, from 10 89 %. Only rank correlations, which have no t, are bootstrapped, with bias corrected and accelerated
-(B. Efron, 1987).
+`judge` sets the mean of one value of each model or pair of models against a bar. Intervals are Student's t: from 5
+values the percentile bootstrap covers 84 % where 95 % is said, from 10 89 %. Only rank correlations, which have no t,
+are bootstrapped, with bias corrected and accelerated (B. Efron, 1987).
 """
 
 from __future__ import annotations
@@ -80,12 +79,6 @@ def mean_over_sets(values: pd.Series) -> tuple[float, float, float]:
     return float((weights * means).sum()), float(np.sqrt(total)), float(freedom)
 
 
-def p_value(size: float, error: float, freedom: float, above: float, below: float) -> float:
-    """Return the largest level at which the interval reaches over the nearest bar that decides."""
-    bars = (above, below) if above < size < below else (above if size <= above else below,)
-    return float(max(2 * scipy.stats.t.sf(abs(size - bar) / error, freedom) for bar in bars)) if error else 0.0
-
-
 def drop_missing(values: pd.Series, of: str) -> pd.Series:
     """Return the values that are numbers; Untestable if there is none."""
     values = pd.Series(values, dtype=float).dropna()
@@ -132,7 +125,8 @@ def judge(
     by_set = "; ".join(f"{name} {part.mean():.3g} ({len(part)})" for name, part in sets if len(sets) > 1)
     reach = scipy.stats.t.ppf(0.975, freedom) * error if error else 0.0
     interval = np.clip((size - reach, size + reach), *within)
-    p = p_value(size, error, freedom, above, below)
+    bars = (above, below) if above < size < below else (above if size <= above else below,)
+    p = max(float(2 * scipy.stats.t.sf(abs(size - bar) / error, freedom)) for bar in bars) if error else 0.0
     return judge_interval(size, interval, above, below, models=len(values), unit=unit, p=p, by_set=by_set)
 
 

@@ -251,10 +251,7 @@ def say_published(by_key: pd.DataFrame) -> str:
 
 
 def say_corrected(by_key: pd.DataFrame, what: str, holds: str, fails: str, finding: str, word: str, digits: int) -> str:
-    """Say what came of a claim on each corrected loss, of those with one verdict and on one side together.
-
-    `finding` has a place for the sizes and one for `word`, or its opposite for negative sizes.
-    """
+    """Say what came of a claim on each corrected loss, those of one verdict and side together, in `word`."""
     leads = {"holds": holds, "does not hold": fails, "undecided": f"it is undecided whether {holds}"}
     each = by_key.loc[[f"{loss.lower()}-{what}" for loss in CORRECTED]].assign(loss=CORRECTED)
     parts = []
