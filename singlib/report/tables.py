@@ -195,7 +195,7 @@ def perceived(records: Records) -> pd.DataFrame:
                 if len(ratings):
                     by_source[f"{source}, listeners"] = _grade(ratings, names)
             for source, grade in by_source.items():
-                numbers = grade if isinstance(grade, ModelGrade) else ()
+                numbers = grade if isinstance(grade, ModelGrade) else [float("nan")] * 3
                 rows.append((instruments, loss, activation, source, str(grade), *numbers))
     columns = ["instruments", "loss", "activation", "source", "grade", *ModelGrade._fields]
     return pd.DataFrame(rows, columns=columns)
