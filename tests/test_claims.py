@@ -520,6 +520,8 @@ def test_claims_are_whole():
     for claim in CLAIMS:
         assert claim.statement.endswith(".") and claim.effect.endswith(".") and claim.place[0].isdigit()
         assert claim.key == claim.key.lower() and " " not in claim.key
+        compares = claim.effect.startswith(("How", "By how much"))
+        assert compares == bool(verdicts.COMPARISON.match(claim.effect)), claim.effect
     ours = [claim.ours for claim in CLAIMS]
     assert ours == sorted(ours) and 0 < sum(ours) < len(ours), "the paper's claims come before ours"
 

@@ -70,8 +70,8 @@ def claim(
     """Make a claim of the function that measures it, and add it to `CLAIMS`.
 
     The first paragraph of the function's docstring is the claim's `effect`: {name} in it stands for one of `arguments`,
-    which the function is called with, or for a constant of its module. Claims that share a measure stack their
-    decorators.
+    which the function is called with, or for a constant of its module. A comparison reads "How far A ends below B; more
+    than 0.", so that the report can tell it the way it came out. Claims that share a measure stack their decorators.
     """
     number = len(CLAIMS)
     CLAIMS.append(None)  # stacked decorators are evaluated from the top, but applied from the bottom
