@@ -6,7 +6,7 @@ leaves the grid's own intervals alone. Keeps the losses of each model under ``si
 
     python data/recorded/sizes.py --workers 2
 
-`singlib.sensitivity` puts the paper's statements to the test on them.
+`singlib.report.sensitivity` puts the paper's statements to the test on them.
 """
 
 import argparse
