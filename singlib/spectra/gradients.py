@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,8 @@ def gradient_report(compute: Callable[[], Tensor], model: nn.Module) -> Gradient
     if loss.requires_grad and asking:
         found = torch.autograd.grad(loss, list(asking.values()), allow_unused=True)
         gradients = dict(zip(asking, found, strict=True))
+    import pandas as pd  # half a second that a loss alone does not need
+
     frame = pd.DataFrame(
         {
             "parameter": list(named),
@@ -221,6 +226,8 @@ def follow_gradient(steps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
         A row for each step: ``type``, ``shape``, ``made by`` (the function of the graph) and the norm of the
         ``gradient`` that arrived, to one digit.
     """
+    import pandas as pd  # as above
+
     tensors = [value for value in steps.values() if isinstance(value, Tensor)]
     for value in tensors:
         if value.requires_grad:

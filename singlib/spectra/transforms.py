@@ -6,10 +6,11 @@ in quiet bins (except at MFC's floor of -100 dB, which is librosa's).
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import numpy as np
-import scipy.fft
 import torch
-from nnAudio.utils import create_cqt_kernels
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
@@ -18,7 +19,7 @@ SAMPLE_RATE = 16_000  # Hz
 FRAME, HOP = 1024, 256  # samples
 
 
-def _blocks(waveform: Tensor, hop: int = HOP) -> Tensor:
+def _blocks(waveform: Tensor, hop: int) -> Tensor:
     """Cut waveforms ``(batch, samples)`` into blocks of one hop, ``(batch, samples // hop, hop)``."""
     return waveform[:, : waveform.shape[-1] // hop * hop].unflatten(-1, (-1, hop))
 
@@ -26,7 +27,7 @@ def _blocks(waveform: Tensor, hop: int = HOP) -> Tensor:
 class _Power(torch.autograd.Function):
     """|rfft|^2 of windowed frames of waveforms ``(batch, samples)`` -> ``(batch, frames, bins)``, and the rfft.
 
-    The hop is a quarter of the window. torch's own backward of rfft transforms both halves of the spectrum in complex
+    The hop divides the window. torch's own backward of rfft transforms both halves of the spectrum in complex
     numbers; the inverse real transform is the same sum in less than half the time. Squares, not the modulus: that has
     no gradient at zero, and notes end in digital silence. The rfft is an output, without a gradient, since torch.func
     keeps nothing else.
@@ -35,20 +36,20 @@ class _Power(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(waveform: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
-        spectrum = torch.fft.rfft(waveform.unfold(-1, len(window), len(window) // 4) * window)
+    def forward(waveform: Tensor, window: Tensor, hop: int) -> tuple[Tensor, Tensor]:
+        spectrum = torch.fft.rfft(waveform.unfold(-1, len(window), hop) * window)
         return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag), spectrum
 
     @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
+        waveform, window, ctx.hop = inputs
         ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(*inputs, output[1])
+        ctx.save_for_backward(waveform, window, output[1])
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: FunctionCtx, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         waveform, window, spectrum = ctx.saved_tensors
-        frame = len(window)
-        hop = frame // 4
+        frame, hop = len(window), ctx.hop
         if torch.is_grad_enabled():  # of a gradient of this gradient: the kept spectrum is outside the graph
             spectrum = torch.fft.rfft(waveform.unfold(-1, frame, hop) * window)
         # dS_k/dx_n = 2 Re(X_k e^{2 pi i k n / N}); irfft takes every k twice, but for the first and the last.
@@ -57,9 +58,9 @@ class _Power(torch.autograd.Function):
         frames = torch.fft.irfft(weighted, norm="forward").mul_(window).unflatten(-1, (-1, hop))
         summed = torch.zeros_like(waveform)
         blocks = _blocks(summed, hop)
-        for part in range(4):
+        for part in range(frame // hop):
             blocks[:, part : part + frames.shape[1]] += frames[:, :, part]
-        return summed, None
+        return summed, None, None
 
 
 class _Distance(torch.autograd.Function):
@@ -106,7 +107,8 @@ class Spectrum(nn.Module):
         Parameters
         ----------
         waveform : Tensor, shape (samples,), (batch, samples) or (batch, channels, samples)
-            At 16 kHz, of any floating dtype. Half precision is computed in float32, under autocast too.
+            At the transform's sample rate, of any floating dtype. Half precision is computed in float32, under autocast
+            too.
 
         Returns
         -------
@@ -151,58 +153,110 @@ class Spectrum(nn.Module):
 
 
 class STFT(Spectrum):
-    """Power of the short-time Fourier transform: frames of 1,024 at hop 256, Hann, not centred.
+    """Power of the short-time Fourier transform, scaled as `librosa.stft`; frames are not centred.
 
-    Scaled as `librosa.stft`. In: ``(batch, samples)``; out: ``(batch, 513, (samples - 768) // 256)``.
+    In: ``(batch, samples)``; out: ``(batch, n_fft // 2 + 1, (samples - n_fft) // hop_length + 1)``.
+
+    Parameters
+    ----------
+    n_fft : int
+        Samples of a frame, even.
+    hop_length : int
+        Samples from one frame to the next, a divisor of `n_fft`.
+    window : str
+        A name that `scipy.signal.get_window` knows.
+    power : float
+        2 for power, 1 for the magnitude, whose gradient is taken to be 0 below 1e-7.
+
+    Raises
+    ------
+    ValueError
+        If `n_fft` is odd, `hop_length` does not divide it, or `power` is neither.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_fft: int = FRAME, hop_length: int = HOP, window: str = "hann", power: float = 2.0) -> None:
         super().__init__()
-        self.register_buffer("window", torch.hann_window(FRAME), persistent=False)
+        _check_positive(n_fft=n_fft, hop_length=hop_length)
+        if n_fft % 2 or n_fft % hop_length:
+            raise ValueError(
+                f"n_fft {n_fft} is not even"
+                if n_fft % 2
+                else f"hop_length {hop_length} does not divide n_fft {n_fft}; choose for example {n_fft // 4}"
+            )
+        self.n_fft, self.hop_length, self.power = n_fft, hop_length, _checked_power(power)
+        self.register_buffer("window", _window(window, n_fft), persistent=False)
 
     def transform(self, waveform: Tensor) -> Tensor:
         """Return |STFT|^2; ValueError if the waveform is shorter than one frame."""
-        if waveform.shape[-1] < FRAME:
-            raise ValueError(f"{waveform.shape[-1]} samples are less than one frame of {FRAME}")
-        return _Power.apply(waveform, self.window.to(waveform.dtype))[0].mT
+        if waveform.shape[-1] < self.n_fft:
+            raise ValueError(f"{waveform.shape[-1]} samples are less than one frame of {self.n_fft}")
+        power = _Power.apply(waveform, self.window.to(waveform.dtype), self.hop_length)[0].mT
+        return _raised(power, self.power)
 
 
 class MFC(Spectrum):
     """Mel-frequency cepstrum after librosa's conventions, which the authors called.
 
-    128 Slaney mels to 8 kHz on the frames of `STFT`, decibels, 20 coefficients of an orthonormal DCT-II, without
-    librosa's clamp at 80 dB below the peak, where the gradient would be zero. Equation (7) writes a natural logarithm
-    and an unscaled DCT: the same up to constants. In: ``(batch, samples)``; out: ``(batch, 20, frames)``, in decibels.
+    Slaney mels on the frames of `STFT`, decibels, coefficients of an orthonormal DCT-II, without librosa's clamp at
+    80 dB below the peak, where the gradient would be zero. Equation (7) writes a natural logarithm and an unscaled DCT:
+    the same up to constants. In: ``(batch, samples)``; out: ``(batch, n_mfcc, frames)``, in decibels.
 
     Parameters
     ----------
     squared : bool
         Equation (3) taken literally squares the coefficients like amplitudes, log(eps + c^2). False leaves the plain
         coefficients, whose L1 distance is a distance of log spectra already.
+    sample_rate : float
+        Of the waveforms, in Hz.
+    n_fft, hop_length : int
+        Of `STFT`.
+    n_mels, n_mfcc : int
+        Number of mel bands, and of coefficients kept, at most as many.
+    fmin, fmax : float
+        Ends of the mel bands in Hz; by default 0 and half the sample rate.
+
+    Raises
+    ------
+    ValueError
+        If `STFT` refuses a size, `n_mfcc` is above `n_mels`, or the ends are not 0 <= fmin < fmax <= sample_rate / 2.
     """
 
-    MELS, COEFFICIENTS, FLOOR = 128, 20, 1e-10  # floor: librosa's amin, -100 dB
+    FLOOR = 1e-10  # librosa's amin, -100 dB
 
-    def __init__(self, squared: bool = True) -> None:
+    def __init__(
+        self,
+        squared: bool = True,
+        *,
+        sample_rate: float = SAMPLE_RATE,
+        n_fft: int = FRAME,
+        hop_length: int = HOP,
+        n_mels: int = 128,
+        n_mfcc: int = 20,
+        fmin: float = 0.0,
+        fmax: float | None = None,
+    ) -> None:
         super().__init__()
+        _check_positive(sample_rate=sample_rate, n_mels=n_mels, n_mfcc=n_mfcc)
+        if n_mfcc > n_mels:
+            raise ValueError(f"n_mfcc {n_mfcc} is above n_mels {n_mels}: no more coefficients than bands")
+        highest = sample_rate / 2 if fmax is None else fmax
+        if not 0 <= fmin < highest <= sample_rate / 2:
+            raise ValueError(f"fmin {fmin:g} and fmax {highest:g} Hz are not between 0 and {sample_rate / 2:g} Hz")
         self.squared = squared
-        self.stft = STFT()
-        from librosa.filters import mel as mel_filters  # a second to import
-
-        mel = mel_filters(sr=SAMPLE_RATE, n_fft=FRAME, n_mels=self.MELS)
-        dct = scipy.fft.dct(np.eye(self.MELS), norm="ortho")[:, : self.COEFFICIENTS]
-        self.register_buffer("mel", torch.tensor(mel.T.copy(), dtype=torch.float32), persistent=False)
-        self.register_buffer("dct", torch.tensor(dct, dtype=torch.float32), persistent=False)
+        self.stft = STFT(n_fft, hop_length)
+        mel, dct = _mel_filters(sample_rate, n_fft, n_mels, n_mfcc, fmin, highest)
+        self.register_buffer("mel", mel, persistent=False)
+        self.register_buffer("dct", dct, persistent=False)
 
     def transform(self, waveform: Tensor) -> Tensor:
         """Return the coefficients."""
         return self.of_power(self.stft.transform(waveform))
 
     def of_power(self, power: Tensor) -> Tensor:
-        """Return the coefficients from a `STFT`: ``(batch, 513, frames)`` -> ``(batch, 20, frames)``."""
+        """Return the coefficients from a `STFT`: ``(batch, bins, frames)`` -> ``(batch, n_mfcc, frames)``."""
         # As a convolution of kernel 1: on CPU twice as fast as the matrix product that it is.
         mel = F.conv2d(power.unsqueeze(2), self.mel.to(power.dtype).T[:, :, None, None])
-        decibel = 10 * torch.log10(mel.squeeze(2).mT.clamp(min=self.FLOOR))  # (batch, frames, 128)
+        decibel = 10 * torch.log10(mel.squeeze(2).mT.clamp(min=self.FLOOR))  # (batch, frames, n_mels)
         return (decibel @ self.dct.to(power.dtype)).mT
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
@@ -217,61 +271,174 @@ class MFC(Spectrum):
 
 
 class CQT(Spectrum):
-    """Power of the constant-Q transform: 84 bins from C1 (32.7 Hz), 12 an octave, hop 256.
+    """Power of the constant-Q transform: by default 84 bins from C1 (32.7 Hz), 12 an octave, hop 256.
 
     J. C. Brown, "Calculation of a constant Q spectral transform", JASA 89, 1991 (equation 5), with nnAudio's kernels
     and librosa's scaling, centred frames and reflected ends. In: ``(batch, samples)``; out:
-    ``(batch, 84, samples // 256 + 1)``.
+    ``(batch, n_bins, samples // hop_length + 1)``.
 
     nnAudio pads every kernel to the longest (16,384 samples). Here each octave keeps its own length, a multiple of the
-    hop, and is a convolution over blocks of one hop. The low octaves share a basis: they vary so slowly that a block of
-    256 samples has only a few dozen directions for them.
+    hop, and is a convolution over blocks of one hop. The low octaves share a basis: they vary so slowly that a block
+    has only a few dozen directions for them.
+
+    Parameters
+    ----------
+    sample_rate : float
+        Of the waveforms, in Hz.
+    hop_length : int
+        Samples from one frame to the next.
+    fmin : float
+        Centre of the lowest bin, in Hz.
+    n_bins, bins_per_octave : int
+        Number of bins, in all and in an octave.
+    filter_scale : float
+        Length of the kernels, in parts of the Q of `bins_per_octave`: shorter ones hear time better, and pitch worse.
+    power : float
+        2 for power, 1 for the magnitude, whose gradient is taken to be 0 below 1e-7.
+
+    Raises
+    ------
+    ValueError
+        If a size is not above 0, a bin lies above half the sample rate, or `power` is neither.
     """
 
-    BINS, PER_OCTAVE, FMIN = 84, 12, 32.70319566257483  # fmin in Hz: C1
-    LOW = 4  # octaves that share a basis, to 523 Hz; one for more would span most of the block
-    PRECISION = 1e-6  # of the largest singular value: what the basis omits is below float32's rounding
+    FMIN = 32.70319566257483  # C1
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        sample_rate: float = SAMPLE_RATE,
+        hop_length: int = HOP,
+        fmin: float = FMIN,
+        n_bins: int = 84,
+        bins_per_octave: int = 12,
+        filter_scale: float = 1.0,
+        power: float = 2.0,
+    ) -> None:
         super().__init__()
-        quality = 1 / (2 ** (1 / self.PER_OCTAVE) - 1)
-        kernels, width, lengths, _ = create_cqt_kernels(quality, SAMPLE_RATE, self.FMIN, self.BINS, self.PER_OCTAVE)
-        scaled = kernels * np.sqrt(lengths.numpy())[:, None]  # as librosa.cqt
-        octaves = []  # (256, blocks, 24) each: real and imaginary parts of 12 kernels
-        for rows in np.split(np.arange(self.BINS), self.BINS // self.PER_OCTAVE):
-            half = HOP * int(np.ceil((lengths[rows].max().item() / 2 + 1) / HOP))
-            kernel = scaled[rows, width // 2 - half : width // 2 + half].T.reshape(-1, HOP, self.PER_OCTAVE)
-            octaves.append(np.concatenate([kernel.real, kernel.imag], axis=-1).swapaxes(0, 1).astype(np.float64))
-        low = np.hstack([kernel.reshape(HOP, -1) for kernel in octaves[: self.LOW]])
-        basis, strength, _ = np.linalg.svd(low, full_matrices=False)
-        basis = basis[:, strength > self.PRECISION * strength[0]]
-        self.register_buffer("basis", torch.tensor(basis, dtype=torch.float32), persistent=False)
-        for octave, kernel in enumerate(octaves):
-            kernel = np.tensordot(basis.T, kernel, 1) if octave < self.LOW else kernel
-            weight = torch.tensor(kernel, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)  # (24, rank, 1, blocks)
-            weight = weight.contiguous(memory_format=torch.channels_last)
-            self.register_buffer(f"octave{octave}", weight, persistent=False)
-        self.reach = self.octave0.shape[-1] // 2 * HOP  # samples that the longest kernel reaches to each side
+        sizes = {"sample_rate": sample_rate, "hop_length": hop_length, "fmin": fmin, "n_bins": n_bins}
+        sizes |= {"bins_per_octave": bins_per_octave, "filter_scale": filter_scale}
+        _check_positive(**sizes)
+        most = 1 + math.floor(bins_per_octave * math.log2(sample_rate / 2 / fmin)) if fmin <= sample_rate / 2 else 0
+        if n_bins > most:
+            raise ValueError(
+                f"n_bins {n_bins} from fmin {fmin:g} Hz reach above half the sample rate, {sample_rate / 2:g} Hz: "
+                f"at most {most} fit"
+            )
+        self.hop_length, self.power = hop_length, _checked_power(power)
+        basis, octaves, self.low = _cqt_kernels(*sizes.values())
+        self.register_buffer("basis", basis, persistent=False)
+        for number, octave in enumerate(octaves):
+            self.register_buffer(f"octave{number}", octave, persistent=False)
+        self.octaves = len(octaves)
+        self.reach = self.octave0.shape[-1] // 2 * hop_length  # samples of the longest kernel to each side
 
     def transform(self, waveform: Tensor) -> Tensor:
         """Return |CQT|^2; ValueError if the waveform is too short to be reflected."""
-        samples = waveform.shape[-1]
+        samples, hop = waveform.shape[-1], self.hop_length
         if samples <= self.reach:
             raise ValueError(f"{samples} samples are too short: the reflected ends of the CQT need {self.reach + 1}")
-        frames = samples // HOP + 1
+        frames = samples // hop + 1
         # Reflection by slices: the gradient of F.pad's reflection is not deterministic on CUDA.
         before, after = waveform[:, 1 : self.reach + 1].flip(-1), waveform[:, -self.reach - 1 : -1].flip(-1)
-        blocks = _blocks(torch.cat([before, waveform, after], dim=-1))  # (batch, blocks, 256)
+        blocks = _blocks(torch.cat([before, waveform, after], dim=-1), hop)  # (batch, blocks, hop)
         low = blocks @ self.basis.to(waveform.dtype)  # (batch, blocks, rank)
-        octaves = []
-        for octave in range(self.BINS // self.PER_OCTAVE):
+        powers = []
+        for octave in range(self.octaves):
             weight = self.get_buffer(f"octave{octave}").to(waveform.dtype)
             # As an image one pixel high the blocks lie as 2-D convolutions read them; conv1d copies them first.
-            filtered = F.conv2d((low if octave < self.LOW else blocks).mT.unsqueeze(2), weight).squeeze(2)
-            first = self.reach // HOP - weight.shape[-1] // 2  # block where the first frame's kernel begins
+            filtered = F.conv2d((low if octave < self.low else blocks).mT.unsqueeze(2), weight).squeeze(2)
+            first = self.reach // hop - weight.shape[-1] // 2  # block where the first frame's kernel begins
             real, imaginary = filtered[..., first : first + frames].mT.chunk(2, dim=-1)
-            octaves.append(real.square() + imaginary.square())
-        return torch.cat(octaves, dim=-1).mT
+            powers.append(real.square() + imaginary.square())
+        return _raised(torch.cat(powers, dim=-1).mT, self.power)
+
+
+# A low octave: fewer periods than this of its highest frequency in a block. One octave more would span most of it.
+_PERIODS = 8.5
+_PRECISION = 1e-6  # of the largest singular value: what the basis omits is below float32's rounding
+
+
+@cache
+def _cqt_kernels(
+    sample_rate: float, hop: int, fmin: float, n_bins: int, per_octave: int, filter_scale: float
+) -> tuple[Tensor, list[Tensor], int]:
+    """Return the basis of the low octaves, ``(hop, rank)``, the kernels of every octave, and how many are low.
+
+    Kernels are ``(2 * bins, hop or rank, 1, blocks)``, all real parts before all imaginary ones.
+    """
+    from nnAudio.utils import create_cqt_kernels  # seconds to import
+
+    quality = filter_scale / (2 ** (1 / per_octave) - 1)
+    kernels, width, lengths, _ = create_cqt_kernels(quality, sample_rate, fmin, n_bins, per_octave)
+    scaled = kernels * np.sqrt(lengths.numpy())[:, None]  # as librosa.cqt
+    octaves = []  # (hop, blocks, 2 * bins) each
+    for rows in np.split(np.arange(n_bins), range(per_octave, n_bins, per_octave)):
+        half = hop * int(np.ceil((lengths[rows].max().item() / 2 + 1) / hop))
+        beyond = max(0, half - width // 2)  # a hop as long as the kernels
+        kernel = np.pad(scaled[rows], ((0, 0), (beyond, beyond)))
+        middle = width // 2 + beyond
+        kernel = kernel[:, middle - half : middle + half].T.reshape(-1, hop, len(rows))
+        octaves.append(np.concatenate([kernel.real, kernel.imag], axis=-1).swapaxes(0, 1).astype(np.float64))
+    low = sum(fmin * 2 ** (number + 1) * hop / sample_rate <= _PERIODS for number in range(len(octaves)))
+    basis = np.zeros((hop, 0))
+    if low:
+        columns = np.hstack([kernel.reshape(hop, -1) for kernel in octaves[:low]])
+        basis, strength = _directions(columns)
+        basis = basis[:, strength > _PRECISION * strength[0]]
+    weights = []
+    for number, kernel in enumerate(octaves):
+        kernel = np.tensordot(basis.T, kernel, 1) if number < low else kernel
+        weight = torch.tensor(kernel, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)
+        weights.append(weight.contiguous(memory_format=torch.channels_last))
+    return torch.tensor(basis, dtype=torch.float32), weights, low
+
+
+def _directions(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return left singular vectors and values, from the largest on."""
+    if columns.shape[1] <= 2000:  # as for the paper's CQT, whose numbers stay as they are to the last bit
+        return np.linalg.svd(columns, full_matrices=False)[:2]
+    squares, vectors = np.linalg.eigh(columns @ columns.T)  # many times as fast
+    return vectors[:, ::-1], np.sqrt(squares[::-1].clip(min=0))
+
+
+@cache
+def _mel_filters(
+    sample_rate: float, n_fft: int, n_mels: int, n_mfcc: int, fmin: float, fmax: float
+) -> tuple[Tensor, Tensor]:
+    """Return Slaney's mel filters, ``(bins, n_mels)``, and the DCT, ``(n_mels, n_mfcc)``."""
+    import scipy.fft  # these two take a second to import
+    from librosa.filters import mel
+
+    filters = mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
+    dct = scipy.fft.dct(np.eye(n_mels), norm="ortho")[:, :n_mfcc]
+    return torch.tensor(filters.T.copy(), dtype=torch.float32), torch.tensor(dct, dtype=torch.float32)
+
+
+def _window(name: str, samples: int) -> Tensor:
+    if name == "hann":
+        return torch.hann_window(samples)
+    from scipy.signal import get_window  # a second to import
+
+    return torch.tensor(get_window(name, samples), dtype=torch.float32)
+
+
+def _check_positive(**sizes: float) -> None:
+    """Raise a ValueError that names a size that is not above 0, or not whole where it counts something."""
+    for name, value in sizes.items():
+        whole = name not in ("sample_rate", "fmin", "filter_scale")
+        if not value > 0 or (whole and value != int(value)):
+            raise ValueError(f"{name} {value!r} is not {'a whole number' if whole else ''} above 0".replace("  ", " "))
+
+
+def _checked_power(power: float) -> float:
+    if power not in (1, 2):
+        raise ValueError(f"power {power!r} is neither 2 (power) nor 1 (magnitude)")
+    return power
+
+
+def _raised(power: Tensor, exponent: float) -> Tensor:
+    """Return a power, or its root: the magnitude, of 1e-7 at the least, where the gradient of a root is finite."""
+    return power if exponent == 2 else power.clamp(min=1e-14).sqrt()
 
 
 class MultiResolutionSTFT(Spectrum):
@@ -304,7 +471,7 @@ class MultiResolutionSTFT(Spectrum):
         for frame in self.frames:
             before = (frame - frame // 4) // 2
             padded = F.pad(waveform, (before, whole - samples + frame - frame // 4 - before))
-            power, _ = _Power.apply(padded, self.get_buffer(f"window{frame}").to(waveform.dtype))
+            power, _ = _Power.apply(padded, self.get_buffer(f"window{frame}").to(waveform.dtype), frame // 4)
             powers.append(power.unflatten(1, (whole // block, -1)).flatten(2))
         return torch.cat(powers, dim=-1).mT
 
