@@ -106,6 +106,7 @@ class Curves:
             else:
                 axes.text(0.5, 0.5, "no finished model", transform=axes.transAxes, ha="center")
             axes.set_ylabel(SPECTRUM_LABEL[self.spectrum])
+            axes.tick_params(labelleft=True)  # each panel may be seen alone
             if len(panels) > 1:
                 axes.set_title(TITLES[panel], fontsize=10)
             if losses.max() > WIDE * losses.min():
@@ -240,11 +241,23 @@ def caption(number: int, records: Records) -> str:
 
 
 @plt.style.context("default")
-def save(number: int, records: Records) -> Path:
-    """Draw a figure and save it as PNG, SVG and PDF under ``figures/<profile>/``; return the path of the PNG."""
+def save(number: int, records: Records, drawn: Figure | None = None) -> Path:
+    """Save a figure as PNG, SVG and PDF under ``figures/<profile>/``; return the path of the PNG."""
     path = output_folder(records.profile) / f"fig{number:02d}.png"
-    save_picture(draw(number, records), path, "svg", "pdf", "png", dpi=110)
+    save_picture(drawn or draw(number, records), path, "svg", "pdf", "png", dpi=110)
     return path
+
+
+@plt.style.context("default")
+def panel_boxes(figure: Figure) -> list[list[float]]:
+    """Return x, y, width and height of each panel and legend in the figure's SVG: a phone shows them one by one."""
+    figure.draw_without_rendering()
+    extents = [part.get_tightbbox() for part in (*figure.axes, *figure.legends)]
+    points = [extent.transformed(figure.dpi_scale_trans.inverted()).extents * 72 for extent in extents]
+    height = figure.get_figheight() * 72
+    return [
+        [round(part, 1) for part in (left, height - top, right - left, top - low)] for left, low, right, top in points
+    ]
 
 
 def statements(number: int, checked: pd.DataFrame) -> str:
@@ -258,11 +271,12 @@ def statements(number: int, checked: pd.DataFrame) -> str:
 
 def show(number: int, records: Records, checked: pd.DataFrame) -> None:
     """Save a figure (see `save`) and display it: a target for links, caption, what the paper says of it, players."""
-    figure = FIGURES[number]
-    path = save(number, records).with_suffix(".svg")
-    alternative = f"Figure {number}: {figure.caption(records)} {figure.summary(records)}"
+    figure, drawn = FIGURES[number], draw(number, records)
+    metadata = {"alt": f"Figure {number}: {figure.caption(records)} {figure.summary(records)}"}
+    metadata |= {"panels": panel_boxes(drawn), "name": f"drawing-{number}"}
+    path = save(number, records, drawn).with_suffix(".svg")
     text = f"{caption(number, records)}\n\n{statements(number, checked)}"
-    display(HTML(f'<a id="figure-{number}"></a>'), SVG(path, metadata={"alt": alternative}), Markdown(text))
+    display(HTML(f'<a id="figure-{number}"></a>'), SVG(path, metadata=metadata), Markdown(text))
     if isinstance(figure, Note) and (players := figure.players(records)):
         display(players)
 
