@@ -1,6 +1,7 @@
 """The report page and the notebooks' players in a real browser: whole, quiet, and with nothing fetched."""
 
 import re
+from itertools import pairwise
 
 import nbformat
 import pandas as pd
@@ -60,7 +61,9 @@ def test_the_report_opens_by_double_click(browser, report):
     opened.on("request", lambda request: requests.append(request.url))
     opened.goto(report.as_uri())
     pictures = opened.evaluate(
-        "() => [...document.images].map(i => ({whole: i.complete && i.naturalWidth > 300, alt: i.alt, src: i.src}))"
+        """() => [...document.images, ...document.querySelectorAll('.drawing > svg:first-of-type')].map(i => ({
+            whole: i.complete ? i.naturalWidth > 300 : i.getBBox().width > 300, alt: i.alt ?? i.parentNode.ariaLabel,
+        }))"""
     )
     assert len(pictures) == 26, "22 figures, the grades of Table 3 and three of the open question"
     assert all(picture["whole"] for picture in pictures)
@@ -124,7 +127,7 @@ def test_every_link_in_the_page_leads_somewhere(opened):
 
 def test_the_first_screen_shows_what_was_found(opened):
     """The sentences, the whole of Table 3 and of Figure 1; contents at the side."""
-    for what in (".celltag_summary", ".celltag_beside table", ".celltag_opening img"):
+    for what in (".celltag_summary", ".celltag_beside table", ".celltag_opening svg >> visible=true"):
         box = opened.locator(what).bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= 1000, what
         assert box["x"] > opened.locator("nav").bounding_box()["width"] and box["x"] + box["width"] <= 1400, what
@@ -137,6 +140,17 @@ def test_a_phone_has_the_contents_at_the_top_and_no_scrolling_sideways(opened):
     assert opened.evaluate("() => document.documentElement.scrollWidth") == 390
     nav, main = (opened.locator(name).bounding_box() for name in ("nav", "main"))
     assert nav["y"] + nav["height"] <= main["y"] and nav["height"] < 100
+
+
+def test_a_phone_shows_the_panels_of_a_figure_one_below_the_other(opened):
+    panels = opened.locator(".celltag_opening .panel")
+    assert not panels.first.is_visible()
+    opened.set_viewport_size({"width": 390, "height": 844})
+    boxes = [panel.bounding_box() for panel in panels.all()]
+    assert len(boxes) == 3, "as published, corrected, legend"
+    for above, below in pairwise(boxes):
+        assert below["y"] >= above["y"] + above["height"] and above["width"] <= 390
+    assert boxes[0]["width"] > 300
 
 
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
@@ -167,7 +181,7 @@ def test_the_report_prints_without_players_and_contents(browser, report):
     opened.goto(report.as_uri())
     opened.emulate_media(media="print")
     assert not opened.is_visible("nav") and not opened.is_visible("audio")
-    assert opened.is_visible("main img") and len(opened.pdf()) > 100_000
+    assert opened.is_visible("main .drawing") and len(opened.pdf()) > 100_000
     opened.close()
 
 

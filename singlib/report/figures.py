@@ -5,6 +5,7 @@ Figures 1-15 are loss curves (`Curves`), Figures 16-22 spectrograms (`singlib.li
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -275,8 +276,9 @@ def show(number: int, records: Records, checked: pd.DataFrame) -> None:
     metadata = {"alt": f"Figure {number}: {figure.caption(records)} {figure.summary(records)}"}
     metadata |= {"panels": panel_boxes(drawn), "name": f"drawing-{number}"}
     path = save(number, records, drawn).with_suffix(".svg")
+    drawing = re.sub("<metadata>.*</metadata>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     text = f"{caption(number, records)}\n\n{statements(number, checked)}"
-    display(HTML(f'<a id="figure-{number}"></a>'), SVG(path, metadata=metadata), Markdown(text))
+    display(HTML(f'<a id="figure-{number}"></a>'), SVG(drawing, metadata=metadata), Markdown(text))
     if isinstance(figure, Note) and (players := figure.players(records)):
         display(players)
 
