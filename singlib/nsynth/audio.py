@@ -20,7 +20,7 @@ from ..files import locked, read_json, replacing, write_json
 
 SAMPLE_RATE = 16_000  # Hz
 SAMPLES = 64_000  # of a note: 4 s
-SILENT: frozenset[str] = frozenset()  # names of notes that are silent in NSynth itself: none is known
+SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
 
 
 def read_waveform(file: Path) -> np.ndarray:
@@ -40,12 +40,9 @@ class _Memory(io.BytesIO):
 
 
 def decode(file: Path | bytes, name: str) -> np.ndarray:
-    """Decode one note from a file or its content, as `read_waveform`; errors call it `name`, with its file name last.
+    """Decode one note from a file or its content, as `read_waveform`.
 
-    Raises
-    ------
-    ValueError
-        If it cannot be decoded, is not 4 s of 16 kHz 16-bit mono sound, or is silent (unless in `SILENT`).
+    ValueError, which calls it `name`, if it cannot be decoded, is not 4 s of 16 kHz 16-bit mono sound, or is silent.
     """
     try:
         with soundfile.SoundFile(_Memory(file) if isinstance(file, bytes) else file) as sound:
@@ -65,12 +62,9 @@ def decode(file: Path | bytes, name: str) -> np.ndarray:
         raise ValueError(f"{name} has {samples} samples; NSynth's notes have {SAMPLES} (4 s)")
     if not np.isfinite(waveform).all():
         raise ValueError(f"{name} has samples that are not finite")
-    if not waveform.any() and Path(name).stem not in SILENT:
-        raise ValueError(f"{name} is silent; if NSynth has it so, add it to singlib.nsynth.audio.SILENT")
+    if not waveform.any():
+        raise ValueError(f"{name} is silent")
     return waveform[:, 0]
-
-
-SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -81,26 +75,11 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def decoded(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
-    """Return the waveforms of some files of a data folder, decoding them if that was not done yet.
+    """Return the waveforms ``(files, 64000)``, float32, and SHA-256 digests of the files of a data folder's notes.
 
-    Parameters
-    ----------
-    folder : Path
-        The data folder.
-    files : list of Path
-        Its notes, always the same in the same order.
-
-    Returns
-    -------
-    waveforms : ndarray, shape (files, 64000), float32
-        Memory-mapped: untouched parts take no memory, and writing to it changes no file.
-    digests : list of str
-        SHA-256 of each file.
-
-    Raises
-    ------
-    ValueError
-        If a file is not in NSynth's format, or changed since it was fetched.
+    They are decoded if that was not done yet for the same files in the same order. The waveforms are memory-mapped:
+    untouched parts take no memory, and writing to them changes no file. ValueError if a file is not in NSynth's format,
+    or changed since it was fetched.
     """
     store = folder.parent / ".cache" / f"{folder.name}.npy"
     stamps = [[file.name, stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()]]
@@ -130,13 +109,12 @@ def _valid(store: Path, stamps: list[list]) -> list[str] | None:
     """Return the digests if the cache is whole and of just these files."""
     try:
         about = read_json(store.with_suffix(".json"))
-        whole = np.load(store, mmap_mode="r").shape == (len(stamps), SAMPLES)
+        whole = np.load(store, mmap_mode="r").shape == (len(stamps), SAMPLES) and len(about["digests"]) == len(stamps)
+        return about["digests"] if whole and about["files"] == stamps else None
     except PermissionError:
         raise
     except Exception:  # damaged, which NumPy reports in many ways
         return None
-    digests = about.get("digests")
-    return digests if whole and about.get("files") == stamps and len(digests or ()) == len(stamps) else None
 
 
 def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> list[str]:

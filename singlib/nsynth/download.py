@@ -14,7 +14,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -26,7 +26,7 @@ from .. import nsynth
 from ..files import locked, project_folder, remove_debris, replacing, write_json, write_text
 from ..grid import check_choice
 from .audio import SUMS, decode, read_sums
-from .notes import parse
+from .notes import note_name, parse
 
 ADDRESS = "http://download.magenta.tensorflow.org/datasets/nsynth/nsynth-{split}.jsonwav.tar.gz"
 SPLITS = ("train", "valid", "test")
@@ -51,21 +51,10 @@ def plan(split: str, source: str | None = None) -> str:
 
 
 def download(split: str, source: str | None = None, say: Callable[[str], None] = tqdm.write) -> Path:
-    """Fetch the notes of the eight roles of a split into ``data/nsynth-<split>``.
+    """Fetch the notes of the eight roles of a split ("train", "valid" or "test") into ``data/nsynth-<split>``.
 
-    Parameters
-    ----------
-    split : str
-        ``"train"``, ``"valid"`` or ``"test"``.
-    source : str, optional
-        Path or URL of the archive; by default NSynth's public address.
-    say : callable
-        Takes lines for the user.
-
-    Returns
-    -------
-    Path
-        The folder: ``examples.json`` and ``audio/``, of these notes alone, and ``SHA256SUMS``.
+    `source` is the path or URL of the archive, by default NSynth's public address; `say` takes lines for the user.
+    Returns the folder: ``examples.json`` and ``audio/``, of these notes alone, and ``SHA256SUMS``.
 
     Raises
     ------
@@ -124,10 +113,7 @@ class _Fetch:
         if earlier:
             self.say(f"{earlier} notes are here from an earlier attempt; the archive is read again from its beginning")
         try:
-            with self._archive(source) as members:
-                for member, content in members:
-                    if self._take(member, content) and self._arrived():
-                        break
+            self._read(source)
         except (*_DAMAGE, ValueError) as error:
             for file in self.written:  # nothing that came out of it can be trusted
                 file.unlink(missing_ok=True)
@@ -140,23 +126,20 @@ class _Fetch:
         names = sorted(self.sums, key=lambda name: (name != "examples.json", name))
         write_text(self.folder / SUMS, "".join(f"{self.sums[name]}  {name}\n" for name in names))
 
-    @contextmanager
-    def _archive(self, source: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]]:
-        """Yield the members of the archive, one at a time; then verify its checksum, if that is near."""
+    def _read(self, source: str) -> None:
+        """Take members until everything wanted has arrived; then verify the archive's checksum, if that is near."""
         bar = tqdm(desc=self.data, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
-
-        def members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
-            for member in archive:
-                archive.members = []  # tarfile would remember all of them
-                bar.total = stream.total
-                count = len(self.expected or self.metadata or ()) or "?"
-                bar.set_postfix_str(f"{len(self.sums)} of {count} notes", refresh=False)
-                bar.update(stream.position - bar.n)
-                yield member, archive.extractfile(member) if member.isreg() else None
-
         with closing(Stream(source, self.say)) as stream, bar, gzip.GzipFile(fileobj=stream) as content:
             with tarfile.open(fileobj=content, mode="r|", bufsize=1 << 16) as archive:
-                yield members(archive)
+                for member in archive:
+                    archive.members = []  # tarfile would remember all of them
+                    bar.total = stream.total
+                    count = len(self.expected or self.metadata or ()) or "?"
+                    bar.set_postfix_str(f"{len(self.sums)} of {count} notes", refresh=False)
+                    bar.update(stream.position - bar.n)
+                    file = archive.extractfile(member) if member.isreg() else None
+                    if self._take(member, file) and self._arrived():
+                        break
             if stream.total is None or stream.total - stream.position <= REST or not self._arrived():
                 while content.read(1 << 20):  # gzip's checksum is at the end
                     pass
@@ -229,10 +212,10 @@ class _Fetch:
             )
         for note, about in self.metadata.items():
             try:
-                entry = parse(about)
+                name = note_name(*parse(about))
             except ValueError as error:
                 raise ValueError(f"{source}: examples.json is damaged: {note} {error}") from error
-            if note != str(entry):
+            if note != name:
                 raise ValueError(f"{source}: examples.json says of {note} what its name does not: {about}")
 
 
@@ -258,16 +241,11 @@ def local(source: str) -> Path | None:
 
 
 class Stream:
-    """Bytes of a file or URL (see `local`), read once from front to end.
+    """Bytes of a file or URL (see `local`), read once from front to end; `say` takes a line for the user.
 
     A lost connection is resumed where it broke, by a range request, or by skipping what a server without ranges sends
-    again; the reader does not notice. `say` takes a line for the user.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError, ConnectionError
-        Also from `read`: if there is no such file or page, if the file changed between two connections, or if the
-        server could not be reached, several times in a row.
+    again; the reader does not notice. `read` raises a FileNotFoundError or ValueError if there is no such file or page,
+    or it changed between two connections; a ConnectionError if the server was out of reach several times in a row.
     """
 
     def __init__(self, source: str, say: Callable[[str], None]) -> None:
