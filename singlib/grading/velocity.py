@@ -10,7 +10,7 @@ from ..nsynth import SAMPLE_RATE, VELOCITIES, load_notes, selection
 
 
 def level_and_brightness(data: str) -> pd.DataFrame:
-    """Measure level and brightness of every note, in its first second.
+    """Measure level and brightness of every note in its first second; errors are those of `selection.labels`.
 
     Returns
     -------
@@ -18,11 +18,6 @@ def level_and_brightness(data: str) -> pd.DataFrame:
         ``role``, ``pitch``, ``velocity``; ``level``, the power in dB below full scale; ``brightness``, the
         spectral centroid (McAdams et al., 1995) in octaves above 1 Hz; and both less the mean of the same
         pitch's notes, ``level change`` and ``brightness change``. Only pitches that have several velocities.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the folder is not there, or holds no note of the paper's roles.
     """
     notes = load_notes(data, tuple(dict.fromkeys(label.role for label in selection.labels(data))))
     rows = []
@@ -49,10 +44,7 @@ def effect_of_velocity(measured: pd.DataFrame) -> pd.DataFrame:
 def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
     """Tell whether velocities can be told apart, by the spectrum: loudness is no cue in NSynth.
 
-    Parameters
-    ----------
-    notes : DataFrame
-        Rows of quality.csv, of one model or of several.
+    `notes` are rows of quality.csv, of one model or of several.
 
     Returns
     -------
