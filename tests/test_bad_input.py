@@ -218,7 +218,7 @@ def test_what_is_no_weights_file_is_named(tmp_path):
         with pytest.raises(ValueError, match=f"^{file} holds no model of singlib"):
             load_model(file)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        load_model(tmp_path / "nowhere")
+        weights.read(tmp_path / "nowhere")
 
 
 def test_the_command_refuses_weights_in_a_sentence(tmp_path):

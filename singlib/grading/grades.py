@@ -58,14 +58,8 @@ def grade_of(measures: Mapping[str, float], thresholds: Mapping[str, float] = TH
     A note too soft to be heard is "-", a faint one "o" at best. `measures` are those of
     `singlib.grading.measures.measure`.
     """
-    if measures["level"] <= thresholds["INAUDIBLE"]:
-        return "-"
-    graded = _grade_at_one_level(measures, thresholds)
-    return min(graded, "o", key=SCORES.get) if measures["level"] <= thresholds["FAINT"] else graded
-
-
-def _grade_at_one_level(m: Mapping[str, float], t: Mapping[str, float]) -> str:
-    if m["modulation"] < t["STATIC"]:
+    m, t = measures, thresholds
+    if m["level"] <= t["INAUDIBLE"] or m["modulation"] < t["STATIC"]:
         return "-"
     as_noisy = m["noise"] - m["target_noise"] <= t["MORE_NOISE"]
     tonal = m["noise"] <= t["NOISE"] or (as_noisy and m["distance"] <= t["LIKE"])
@@ -73,6 +67,8 @@ def _grade_at_one_level(m: Mapping[str, float], t: Mapping[str, float]) -> str:
     right = m["pitch_heard"] >= t["HEARD"]
     if not tonal or m["chroma_heard"] < t["HEARD"] or not (shaped or right):
         return "o" if m["follows"] >= t["FOLLOWING"] else "-/o"
+    if m["level"] <= t["FAINT"]:
+        return "o"
     if not (shaped and right and (as_noisy or m["noise"] <= t["CLEAN"])):
         return "o/+"
     bright = abs(m["brightness"] - m["target_brightness"]) <= t["BRIGHTNESS"]

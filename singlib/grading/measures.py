@@ -125,18 +125,11 @@ _HELD = 3.0  # seconds that NSynth's notes are held (Engel et al., 2017)
 def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str, float]:
     """Measure one generated note ``(samples,)``, of the MIDI pitch of its label.
 
-    Returns
-    -------
-    dict
-        ``pitch_heard`` and ``chroma_heard`` (see `pitch_heard`), ``modulation`` and ``follows`` (`movement`),
-        ``onset``, ``decay`` and ``release`` (`envelope`, each less the target's), ``noise`` and ``target_noise``
-        (`noise`), ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), ``level``
-        (`level`). For silence, ``distance`` is 1, and all others but ``level`` and the target's are 0.
-
-    Raises
-    ------
-    ValueError
-        As `distance`, or if the target is silent.
+    Returns ``pitch_heard`` and ``chroma_heard`` (see `pitch_heard`), ``modulation`` and ``follows`` (`movement`),
+    ``onset``, ``decay`` and ``release`` (`envelope`, each less the target's), ``noise`` and ``target_noise`` (`noise`),
+    ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), ``level`` (`level`). For
+    silence, ``distance`` is 1, and all others but ``level`` and the target's are 0. ValueError as `distance`, or if the
+    target is silent.
     """
     generated, target = _comparable(generated, target)
     if silent(target):
@@ -268,11 +261,8 @@ def distance(generated: np.ndarray, target: np.ndarray) -> float:
     arXiv:2509.26133): a filter bank of the inner ear, time warping, and structural similarity. It tells what is alike
     (below 0.005), but not how bad the rest is: silence scores in the middle.
 
-    Raises
-    ------
-    ValueError
-        If the waveforms are not both ``(samples,)``, of one length from 1,317 samples on, finite and within 1e6 of full
-        scale: Zimtohrli would crash the process.
+    ValueError if the waveforms are not both ``(samples,)``, of one length from 1,317 samples on, finite and within 1e6
+    of full scale: Zimtohrli would crash the process.
     """
     rates = {"orig_sr": SAMPLE_RATE, "target_sr": _ear().sample_rate}
     pair = _comparable(generated, target)

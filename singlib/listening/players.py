@@ -32,11 +32,9 @@ def table(sounds: dict[str, np.ndarray], label: object = "", aloud: str | None =
 
     Not by pandas, whose ``to_html`` puts no-break spaces into tags, where the browser then shows no player.
     """
-    before = f"{label}: " if label else ""
-    rows = "".join(
-        f"<tr><td>{name}</td><td>{player(sound, f'{before}{name}', name == aloud)}</td></tr>"
-        for name, sound in sounds.items()
-    )
+    names = {name: f"{label}: {name}" if label else name for name in sounds}
+    cells = ((name, player(sound, names[name], name == aloud)) for name, sound in sounds.items())
+    rows = "".join(f"<tr><td>{name}</td><td>{audio}</td></tr>" for name, audio in cells)
     return HTML(f"<table class='players'>{rows}</table>")
 
 

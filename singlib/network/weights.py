@@ -54,21 +54,21 @@ def _check_description(about: object) -> None:
 
     def holds(right: bool, key: str) -> None:
         if not right:
-            raise ValueError(f"its description has {key} {found.get(key)!r}"[:200])
+            raise ValueError(f"its description has {key} {about.get(key)!r}"[:200])
 
-    found = about if isinstance(about, dict) else {}
-    missing = [key for key in ("shape", "roles", "pitches") if key not in found]
+    about = about if isinstance(about, dict) else {}
+    missing = [key for key in ("shape", "roles", "pitches") if key not in about]
     if missing:
         raise ValueError(f"its description lacks {', '.join(missing)}")
-    shape, roles, pitches, notes = (found.get(key, {}) for key in ("shape", "roles", "pitches", "notes"))
+    shape, roles, pitches, notes = (about.get(key, {}) for key in ("shape", "roles", "pitches", "notes"))
     holds(isinstance(shape, dict) and all(_whole(shape.get(size), 1, 2**20) for size in SIZES), "shape")
     alpha = shape.get("elu_alpha")
     holds(shape.get("activation") in ACTIVATIONS and type(alpha) in (int, float) and 0 < alpha < math.inf, "shape")
     holds(isinstance(roles, list) and all(role in list(TABLE2) for role in roles), "roles")
     holds(len(set(roles)) == len(roles) == shape["instruments"], "roles")
     holds(isinstance(pitches, dict) and all(_pitches(pitches.get(role)) for role in roles), "pitches")
-    holds(isinstance(notes, dict) and ("notes" not in found or all(_notes(notes.get(role)) for role in roles)), "notes")
-    holds(isinstance(found.get("profile", ""), str), "profile")
+    holds(isinstance(notes, dict) and ("notes" not in about or all(_notes(notes.get(role)) for role in roles)), "notes")
+    holds(isinstance(about.get("profile", ""), str), "profile")
 
 
 def _whole(value: object, lowest: int, highest: int) -> bool:
@@ -81,9 +81,7 @@ def _pitches(ends: object) -> bool:
 
 
 def _notes(notes: object) -> bool:
-    if not isinstance(notes, list) or not notes:
-        return False
-    pairs = all(isinstance(note, list) and len(note) == 2 for note in notes)
+    pairs = isinstance(notes, list) and notes and all(isinstance(note, list) and len(note) == 2 for note in notes)
     return pairs and all(_whole(pitch, 0, PITCHES - 1) and velocity in VELOCITIES for pitch, velocity in notes)
 
 

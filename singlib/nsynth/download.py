@@ -56,13 +56,9 @@ def download(split: str, source: str | None = None, say: Callable[[str], None] =
     `source` is the path or URL of the archive, by default NSynth's public address; `say` takes lines for the user.
     Returns the folder: ``examples.json`` and ``audio/``, of these notes alone, and ``SHA256SUMS``.
 
-    Raises
-    ------
-    FileNotFoundError, ConnectionError
-        If there is no archive, or its server cannot be reached. Notes that have arrived are kept.
-    ValueError
-        If the archive or a note in it is damaged, not NSynth's, or would leave the folder; what came out of it is
-        deleted.
+    FileNotFoundError or ConnectionError if there is no archive, or its server cannot be reached: notes that have
+    arrived are kept. ValueError if the archive or a note in it is damaged, not NSynth's, or would leave the folder:
+    what came out of it is deleted.
     """
     check_choice("split", split, SPLITS)
     folder = project_folder() / "data" / f"nsynth-{split}"

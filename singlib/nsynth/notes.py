@@ -59,51 +59,34 @@ PITCHES = 128  # MIDI pitches
 
 
 class Instrument(NamedTuple):
-    """A row of the paper's Table 2, with the MIDI pitches of NSynth's metadata."""
+    """A row of the paper's Table 2, with the MIDI pitches of NSynth's metadata, and who stands in for it elsewhere."""
 
-    name: str
+    name: str  # in NSynth's train split
     lowest: int
     highest: int
     notes: int
     generated: int
+    stand_in: str  # in NSynth's valid and test splits
+    mini: str  # in data/mini
 
 
 TABLE2 = {
-    "keys": Instrument("keyboard_acoustic_007", 21, 108, 440, 89),
-    "mallet": Instrument("mallet_acoustic_011", 21, 108, 440, 89),
-    "voice": Instrument("vocal_acoustic_011", 38, 82, 225, 52),
-    "brass1": Instrument("brass_acoustic_001", 31, 64, 170, 41),
-    "brass2": Instrument("brass_acoustic_002", 24, 88, 325, 41),
-    "brass3": Instrument("brass_acoustic_003", 41, 77, 185, 32),
-    "brass4": Instrument("brass_acoustic_004", 24, 88, 325, 41),
-    "brass5": Instrument("brass_acoustic_005", 24, 88, 325, 41),
+    "keys": Instrument("keyboard_acoustic_007", 21, 108, 440, 89, "keyboard_acoustic_004", "fluidr3_grand_piano"),
+    "mallet": Instrument("mallet_acoustic_011", 21, 108, 440, 89, "mallet_acoustic_062", "fluidr3_vibraphone"),
+    "voice": Instrument("vocal_acoustic_011", 38, 82, 225, 52, "vocal_acoustic_000", "fluidr3_choir_aahs"),
+    "brass1": Instrument("brass_acoustic_001", 31, 64, 170, 41, "brass_acoustic_059", "fluidr3_trombone"),
+    "brass2": Instrument("brass_acoustic_002", 24, 88, 325, 41, "brass_acoustic_006", "fluidr3_trumpet"),
+    "brass3": Instrument("brass_acoustic_003", 41, 77, 185, 32, "brass_acoustic_015", "fluidr3_tuba"),
+    "brass4": Instrument("brass_acoustic_004", 24, 88, 325, 41, "brass_acoustic_016", "fluidr3_french_horn"),
+    "brass5": Instrument("brass_acoustic_005", 24, 88, 325, 41, "brass_acoustic_046", "fluidr3_brass_section"),
 }
 
-_STAND_INS = {
-    "keys": "keyboard_acoustic_004",
-    "mallet": "mallet_acoustic_062",
-    "voice": "vocal_acoustic_000",
-    "brass1": "brass_acoustic_059",
-    "brass2": "brass_acoustic_006",
-    "brass3": "brass_acoustic_015",
-    "brass4": "brass_acoustic_016",
-    "brass5": "brass_acoustic_046",
-}
 # Which instrument plays which role of Table 2, for each folder under data/.
 ROLES = {
     "nsynth-train": {role: row.name for role, row in TABLE2.items()},
-    "nsynth-valid": _STAND_INS,  # the same instruments, other notes
-    "nsynth-test": _STAND_INS,
-    "mini": {
-        "keys": "fluidr3_grand_piano",
-        "mallet": "fluidr3_vibraphone",
-        "voice": "fluidr3_choir_aahs",
-        "brass1": "fluidr3_trombone",
-        "brass2": "fluidr3_trumpet",
-        "brass3": "fluidr3_tuba",
-        "brass4": "fluidr3_french_horn",
-        "brass5": "fluidr3_brass_section",
-    },
+    "nsynth-valid": {role: row.stand_in for role, row in TABLE2.items()},
+    "nsynth-test": {role: row.stand_in for role, row in TABLE2.items()},
+    "mini": {role: row.mini for role, row in TABLE2.items()},
 }
 # What the notes of each folder are, for cards.
 _NSYNTH = "(J. Engel et al., 2017, CC BY 4.0)"

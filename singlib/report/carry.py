@@ -15,7 +15,7 @@ from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile, cells, check_
 from ..listening.spectrograms import Note
 from ..nsynth import Label, selection
 from ..runs.model_cards import publish
-from ..runs.records import FRAMES, carried_cells, carried_folder, read_carried, target_file
+from ..runs.records import FRAMES, carried_cells, carried_folder, read_carried
 from ..runs.run_folder import Run
 from .figures import FIGURES
 
@@ -48,26 +48,12 @@ def notes_played(profile: Profile) -> dict[str, list[Label]]:
 
 
 def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
-    """Put the finished runs of a profile into ``data/<profile>/`` (`singlib.runs.records`), and the weights of some.
+    """Put the finished runs of a profile into ``data/<profile>/`` (`singlib.runs.records`); return all cells there now.
 
-    Parameters
-    ----------
-    profile : Profile
-        The profile; its notes must be there.
-    models : sequence of str
-        Names of the cells whose weights are carried too (`publish`).
-
-    Returns
-    -------
-    list of str
-        Names of all cells that are carried now.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the notes are missing, or a model is none of the profile's finished ones.
+    The weights of the cells named in `models` go along (`publish`). FileNotFoundError or ValueError if the profile's
+    notes are missing, or a model is none of its finished ones.
     """
-    nsynth.index(profile.data)  # without the notes no run is known to be fresh
+    notes = nsynth.index(profile.data)  # without them no run is known to be fresh
     runs = (Run(cell, profile) for cell in cells(profile))
     finished = {run.cell.name: run for run in runs if run.state() == "done"}
     for name in models:
@@ -90,11 +76,10 @@ def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
             shutil.rmtree(place)
     for run in finished.values():
         _copy(run, folder / "cells" / run.cell.name, played.get(run.cell.name, []))
-    labels = pd.DataFrame(nsynth.index(profile.data).keys())
     with replacing(folder / f"{profile.data}.csv") as beside:
-        labels.to_csv(beside, index=False)
+        pd.DataFrame(notes.keys()).to_csv(beside, index=False)
     for label in sorted({figure.label(profile) for figure in FIGURES.values() if isinstance(figure, Note)}):
-        samples, rate = soundfile.read(target_file(profile, label), dtype="int16")
+        samples, rate = soundfile.read(notes[label], dtype="int16")
         with replacing(folder / "targets" / f"{label}.flac") as beside:
             soundfile.write(beside, samples, rate)
     for name in models:
@@ -104,9 +89,8 @@ def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
 
 def _copy(run: Run, place: Path, played: list[nsynth.Label]) -> None:
     """Copy what is carried of one run, its marker last: a kill leaves nothing that looks whole."""
-    place.mkdir(parents=True)
+    (place / "generated" if played else place).mkdir(parents=True)
     for label in played:
-        (place / "generated").mkdir(exist_ok=True)
         shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
     shutil.copyfile(run.folder / "cell.json", place / "cell.json")
     marker = read_json(run.folder / "done.json")

@@ -76,9 +76,7 @@ def _kernel_settings() -> Iterator[Config]:
         config.ConnectionFileMixin.ip = f"@singlib-{uuid.uuid4().hex}"
         yield config
         return
-    with tempfile.TemporaryDirectory(
-        prefix="singlib-", dir="/tmp"
-    ) as sockets:  # a socket's path may have 104 characters
+    with tempfile.TemporaryDirectory(dir="/tmp") as sockets:  # since a socket's path may have 104 characters at most
         config.ConnectionFileMixin.ip = f"{sockets}/kernel"
         yield config
 
