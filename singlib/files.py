@@ -29,8 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.touch()
         mode = beside.stat().st_mode & 0o777
         yield beside
-        if beside.stat().st_mode & 0o777 != mode:
-            beside.chmod(mode)
+        beside.chmod(mode)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(path)

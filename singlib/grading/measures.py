@@ -1,7 +1,7 @@
 """What a listener would hear in one generated note, as numbers: measured against its label and its target.
 
 Waveforms are ``(samples,)`` at 16 kHz, a note held for 3 s of its 4 s as NSynth's are. The generated note is first
-brought to the power of its target, so that only `level` depends on how loud it is: NSynth's notes are near full scale
+brought to the power of its target, so that only ``level`` depends on how loud it is: NSynth's notes are near full scale
 whatever their velocity. None is a loss that a model is trained on.
 """
 
@@ -17,7 +17,7 @@ from ..nsynth.audio import SAMPLE_RATE
 
 TRACKED = 46.875, 2093.75  # Hz, the range of the pitch tracker
 CENTS = 50  # half the way to the next key
-FOUND = 0.6  # share of a target that must be heard at its label for a method to be trusted with it
+TRUSTED = 0.6  # share of a target that must be heard at its label for a method to be trusted with it
 FRAME, HOP = 8192, 1024  # samples: 512 ms, which tell sines 8 Hz apart
 GONE = 30  # dB below its peak at which a note counts as gone
 
@@ -32,12 +32,12 @@ def pitch_heard(generated: np.ndarray, target: np.ndarray, frequency: float) -> 
     note that fits the target better when moved by a semitone or an octave (`moved`) is not at the label.
     """
     ours, theirs = frames(generated), frames(target)
-    if TRACKED[0] <= frequency <= TRACKED[1] and _shares(*_track(target), frequency)[0] >= FOUND:
+    if TRACKED[0] <= frequency <= TRACKED[1] and _shares(*_track(target), frequency)[0] >= TRUSTED:
         heard, chroma = _shares(*_track(generated), frequency)
     else:
         partials = partials_heard(theirs, frequency)
         octaves = (frequency, 2 * frequency, frequency / 2)
-        right = next((octave for octave in octaves if _shares(*partials, octave)[0] >= FOUND), frequency)
+        right = next((octave for octave in octaves if _shares(*partials, octave)[0] >= TRUSTED), frequency)
         heard, chroma = _shares(*partials_heard(ours, frequency), right)
     off = moved(ours, theirs)
     return 0.0 if off else heard, 0.0 if off in (1, -1) else chroma
@@ -127,20 +127,21 @@ def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str
 
     Returns ``pitch_heard`` and ``chroma_heard`` (see `pitch_heard`), ``modulation`` and ``follows`` (`movement`),
     ``onset``, ``decay`` and ``release`` (`envelope`, each less the target's), ``noise`` and ``target_noise`` (`noise`),
-    ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), ``level`` (`level`). For
-    silence, ``distance`` is 1, and all others but ``level`` and the target's are 0. ValueError as `distance`, or if the
-    target is silent.
+    ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), and ``level``, the mean power
+    relative to the target's (dB, -120 at the least). For silence, ``distance`` is 1, and all others but ``level`` and
+    the target's are 0. ValueError as `distance`, or if the target is silent.
     """
     generated, target = _comparable(generated, target)
-    if silent(target):
+    if np.abs(target).max() < SILENT:
         raise ValueError("the target is silent: nothing can be measured against it")
     frequency = librosa.midi_to_hz(pitch)
     of_target = {"target_noise": noise(target, frequency), "target_brightness": brightness(target)}
-    if silent(generated):
+    if np.abs(generated).max() < SILENT:
         names = ("pitch_heard", "chroma_heard", "modulation", "follows", "onset", "decay", "release", "noise")
         return dict.fromkeys((*names, "brightness"), 0.0) | of_target | {"distance": 1.0, "level": _LOWEST}
-    loudness = level(generated, target)
-    generated = generated * np.sqrt(np.mean(target**2) / np.mean(generated**2))
+    power, wanted = np.mean(generated**2), np.mean(target**2)
+    level = float(10 * np.log10(max(power / wanted, 10 ** (_LOWEST / 10))))
+    generated = generated * np.sqrt(wanted / power)
     heard, chroma = pitch_heard(generated, target, frequency)
     modulation, follows = movement(_bands(generated), _bands(target))
     onset, decay, release = map(float, np.subtract(envelope(generated), envelope(target)))
@@ -155,7 +156,7 @@ def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str
         "noise": noise(generated, frequency),
         "brightness": brightness(generated),
         "distance": distance(generated, target),
-        "level": loudness,
+        "level": level,
     } | of_target
 
 
@@ -170,17 +171,6 @@ def _comparable(generated: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
             fault = f"samples that are not finite, or beyond {_LOUDEST:g}"
             raise ValueError(f"the {name} waveform has {fault}, and cannot be compared")
     return pair
-
-
-def level(generated: np.ndarray, target: np.ndarray) -> float:
-    """Return the mean power of a note relative to its target's, in dB; -120 at the least."""
-    ratio = np.mean(np.square(generated)) / np.mean(np.square(target))
-    return float(10 * np.log10(max(ratio, 10 ** (_LOWEST / 10))))
-
-
-def silent(waveform: np.ndarray) -> bool:
-    """Say whether there is nothing to hear."""
-    return np.abs(waveform).max() < SILENT
 
 
 def movement(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:

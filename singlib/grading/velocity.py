@@ -48,8 +48,8 @@ def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
     import scipy.stats  # a second, which a cell of the grid does not need
 
     rows = {}
-    heard = notes[notes.brightness > 0]  # silence has none
-    for role, part in heard.groupby("role", sort=False):
+    sounding = notes[notes.brightness > 0]  # silence has none
+    for role, part in sounding.groupby("role", sort=False):
         if part.velocity.nunique() < 2 or len(part) < 8:
             continue  # too few for five coefficients
         pitch = (part.pitch.to_numpy() - part.pitch.mean()) / 24

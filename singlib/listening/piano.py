@@ -122,8 +122,10 @@ class PlayRoom(Room):
         """Play what was chosen."""
         if change["owner"] is self.model:
             self._moving = True
-            self._choose_model()
-            self._moving = False
+            try:
+                self._choose_model()
+            finally:
+                self._moving = False
         if not self._moving:
             self.play()
 
@@ -144,15 +146,15 @@ class PlayRoom(Room):
         """Generate the note with the chosen models, and show it beside its target, if there is one."""
         label = Label(self.instrument.value, self.keyboard.pitch.value, self.velocity.value)
         remarks = [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."]
-        sounds, chosen = {}, {}
+        sounds, models = {}, {}
         for name in (self.model.value, self.other.value):
             if name == NONE:
                 continue
             try:
-                chosen[name] = load(name)
+                models[name] = load(name)
             except (OSError, ValueError) as error:
                 remarks.append(f"{name} <b>cannot be played</b>: {error}. Choose another model.")
-        main = chosen.get(self.model.value)
+        main = models.get(self.model.value)
         if main is None:
             self.remarks.value, self.players.value, self.picture.value = " ".join(remarks), "", ""
             return
@@ -163,7 +165,7 @@ class PlayRoom(Room):
             remarks.append("There is no recording of this note to compare with.")
         except (OSError, ValueError) as error:
             remarks.append(f"The recording of this note cannot be read: {error}.")
-        for name, model in chosen.items():
+        for name, model in models.items():
             if label.role not in model.roles:
                 remarks.append(f"{name} does not play {label.role}.")
                 continue

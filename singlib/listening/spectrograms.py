@@ -126,7 +126,7 @@ def spectrogram(waveform: np.ndarray) -> np.ndarray:
 
 def finished(cell: Cell, records: Records) -> bool:
     """Say whether a model has finished records."""
-    return len(records.history) > 0 and cell.name in set(records.history.cell)
+    return cell.name in set(records.history.get("cell", ()))
 
 
 def sounds(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> dict[str, np.ndarray]:

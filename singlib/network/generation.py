@@ -52,7 +52,8 @@ class Model:
         if "notes" in self.about:
             return {role: frozenset(map(tuple, notes)) for role, notes in self.about["notes"].items()}
         notes = {}
-        for role, (lowest, highest) in self.about["pitches"].items():
+        for role in self.roles:
+            lowest, highest = self.about["pitches"][role]
             try:
                 labels = selection.labels(PROFILES[self.about["profile"]].data, (role,))
                 notes[role] = frozenset(label[1:] for label in labels)

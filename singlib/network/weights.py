@@ -30,22 +30,16 @@ def read(path: Path | str) -> tuple[SING, dict]:
     """
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
+            about = json.loads((file.metadata() or {}).get("about", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
         _check_description(about)
         _check_tensors(about["shape"], tensors)
-    except KeyError as error:
-        raise ValueError(f"{path} holds no model of singlib (it does not say what it is about)") from error
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, ValueError, RecursionError) as error:  # OSError: of a folder, "No such device"
         raise ValueError(f"{path} holds no model of singlib ({error})") from error
-    tensors = {name: tensor.float() for name, tensor in tensors.items()}  # some files keep 16 bits
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"{path} has weights that are not finite in {name}: it cannot be played")
     sing = build(about["shape"])
-    sing.load_state_dict(tensors)
+    sing.load_state_dict(tensors)  # in float32: some files keep 16 bits
     return sing, about
 
 
@@ -98,3 +92,5 @@ def _check_tensors(shape: dict, tensors: dict[str, torch.Tensor]) -> None:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, its description says {wanted[name]}")
         if not tensors[name].is_floating_point():
             raise ValueError(f"{name} is of {tensors[name].dtype}, not of a floating dtype")
+        if not tensors[name].float().isfinite().all():
+            raise ValueError(f"its weights are not finite in {name}")

@@ -228,14 +228,12 @@ def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
 
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
+    chosen = select(data, roles)
     digests = audio.digests(project_folder() / "data" / data, list(index(data).values()))
-    return _digest(select(data, roles), dict(zip(index(data), digests, strict=True)))
-
-
-def _digest(chosen: dict[Label, Path], digests: dict[Label, str]) -> str:
     total = hashlib.sha256()
-    for label in chosen:
-        total.update(f"{label}\n".encode() + bytes.fromhex(digests[label]))
+    for label, file_digest in zip(index(data), digests, strict=True):
+        if label in chosen:
+            total.update(f"{label}\n".encode() + bytes.fromhex(file_digest))
     return total.hexdigest()
 
 
@@ -245,7 +243,7 @@ def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
     FileNotFoundError or ValueError names what is missing or not in NSynth's format.
     """
     chosen = select(data, roles)
-    waveforms, digests = audio.decoded(project_folder() / "data" / data, list(index(data).values()))
+    waveforms, _ = audio.decoded(project_folder() / "data" / data, list(index(data).values()))
     rows = np.array([row for row, label in enumerate(index(data)) if label in chosen])
     if len(rows) == rows[-1] - rows[0] + 1:
         rows = slice(rows[0], rows[-1] + 1)  # a view, as for every set of Table 1
@@ -255,5 +253,5 @@ def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
         pitch=np.array([label.pitch for label in chosen]),
         velocity=np.array([VELOCITIES.index(label.velocity) for label in chosen]),
         roles=roles,
-        digest=_digest(chosen, dict(zip(index(data), digests, strict=True))),
+        digest=digest(data, roles),
     )

@@ -17,10 +17,7 @@ from ..runs.records import Records
 from . import figures, tables, verdicts
 
 REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
-
 LIMIT = 30_000_000  # bytes that a page may have, to be sent by mail
-
-
 HEADING = re.compile(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"')  # as nbconvert writes it: level, id, text
 
 

@@ -133,17 +133,17 @@ def carried_cells(profile: Profile) -> list[Cell]:
     Their grades may be of an older `singlib.runs.run_folder.GRADING` (`Records.about` says which):
     they come without the notes to grade again.
     """
-    return [cell for cell in cells(profile) if _is_fresh(cell, profile)]
-
-
-def _is_fresh(cell: Cell, profile: Profile) -> bool:
-    try:
-        kept = read_json(carried_folder(profile) / "cells" / cell.name / "done.json").get("recipe") or {}
-    except (FileNotFoundError, ValueError):
-        return False
     here = nsynth.at_hand(profile.data)
-    digest = nsynth.digest(profile.data, cell.roles) if here else kept.get("data_digest")
-    return kept == recipe(cell, profile, digest)
+    kept = []
+    for cell in cells(profile):
+        try:
+            made_by = read_json(carried_folder(profile) / "cells" / cell.name / "done.json").get("recipe") or {}
+        except (FileNotFoundError, ValueError):
+            continue
+        digest = nsynth.digest(profile.data, cell.roles) if here else made_by.get("data_digest")
+        if made_by == recipe(cell, profile, digest):
+            kept.append(cell)
+    return kept
 
 
 def read_carried(profile: Profile, name: str) -> pd.DataFrame:
