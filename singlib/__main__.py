@@ -1,7 +1,5 @@
 """The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``generate`` plays, ``report`` draws."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

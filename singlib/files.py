@@ -1,7 +1,5 @@
 """Where things lie; files that a kill cannot leave half written, and locks that a kill releases."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -4,8 +4,6 @@ Each function takes the waveform of a real note, ``(samples,)`` at 16 kHz, and r
 random follows from a seed. `controls` makes all of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import librosa

@@ -6,8 +6,6 @@ controls (`singlib.grading.controls`) of every other note of data/mini and NSynt
 was graded; the measures themselves were designed on notes of both halves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

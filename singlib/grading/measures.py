@@ -5,8 +5,6 @@ brought to the power of its target, so that only ``level`` depends on how loud i
 whatever their velocity. None is a loss that a model is trained on.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What velocity does to notes, to NSynth's and to generated ones: their level and their brightness."""
 
-from __future__ import annotations
-
 import librosa
 import numpy as np
 import pandas as pd

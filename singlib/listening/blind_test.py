@@ -5,8 +5,6 @@ After MUSHRA (ITU-R BS.1534-3): in each trial one note as several models play it
 ``data/ratings/<profile>/<listener>.csv`` has a row for each rating, and is replaced as a whole: a crash loses none.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import time

@@ -1,7 +1,5 @@
 """The instrument for a notebook: pick a model, press a key, hear the note at once and see it beside its target."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Players for sounds in a notebook or a page, with the sound inside, and a window of widgets that holds them."""
 
-from __future__ import annotations
-
 import base64
 import io
 

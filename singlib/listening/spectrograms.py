@@ -1,7 +1,5 @@
 """Spectrograms of notes, and figures of a generated note beside its target: Figures 16-22 of the paper."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -4,8 +4,6 @@
 >>> waveforms = model.generate([Label("brass2", 60, 100)])
 """
 
-from __future__ import annotations
-
 import difflib
 import io
 import re

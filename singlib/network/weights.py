@@ -1,7 +1,5 @@
 """A model's file: the weights of the network and its description, checked before either is used."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

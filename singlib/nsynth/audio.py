@@ -4,8 +4,6 @@
 from; a file of another size or time makes the cache stale.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io

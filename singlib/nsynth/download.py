@@ -4,8 +4,6 @@ The archive streams through the decompressor; nothing but the wanted notes touch
 its ``SHA256SUMS`` is there, which is written last.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

@@ -4,8 +4,6 @@ A folder is in NSynth's format: ``examples.json`` (a dictionary of notes) and ``
 16 kHz, mono, 16 bit. J. Engel et al., "Neural Audio Synthesis of Musical Notes with WaveNet Autoencoders", 2017.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -100,6 +98,17 @@ SOURCES = {
 NOISE_FROM = {"brass_acoustic_046": 84}
 
 
+class Label(NamedTuple):
+    """What a note is: role of its instrument, MIDI pitch, MIDI velocity."""
+
+    role: str
+    pitch: int
+    velocity: int
+
+    def __str__(self) -> str:
+        return note_name(*self)
+
+
 @dataclass(frozen=True)
 class Notes:
     """Notes of one or several instruments, in the order of role, pitch and velocity; labels are ``(notes,)``, int64."""
@@ -118,17 +127,6 @@ class Notes:
         """Return the label of each note."""
         columns = zip(self.instrument, self.pitch, self.velocity, strict=True)
         return [Label(self.roles[i], int(p), VELOCITIES[v]) for i, p, v in columns]
-
-
-class Label(NamedTuple):
-    """What a note is: role of its instrument, MIDI pitch, MIDI velocity."""
-
-    role: str
-    pitch: int
-    velocity: int
-
-    def __str__(self) -> str:
-        return note_name(*self)
 
 
 def used(data: str, role: str, pitch: int) -> bool:

@@ -1,7 +1,5 @@
 """Which notes there are, and which of them models generate and figures show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import groupby
 

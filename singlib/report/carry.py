@@ -1,7 +1,5 @@
 """What of finished runs is committed under ``data/<profile>/``: their records, and the sounds that a report plays."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

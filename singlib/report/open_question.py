@@ -3,8 +3,6 @@
 A *kind* is a training loss and an activation, "CQT/ELU". Every frame has its columns also where no model is finished.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 from librosa import midi_to_hz
 

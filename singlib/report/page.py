@@ -3,8 +3,6 @@
 `page.html.j2` is its template: contents at the side (at the top on a phone), pictures and sounds inside.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """A recorded cell trained again from its ``cell.json``: does it give the recorded history?"""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The grid: papermill for each cell, on a Dask cluster of this machine or of others."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

@@ -1,7 +1,5 @@
 """Models that come with the project to be played: weights in 16 bits, each with a card."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Notebooks: executed with papermill by a kernel of this Python, and their parameters checked."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 import os
@@ -66,7 +64,7 @@ def _literal(path: Path) -> str:
 
 
 @contextmanager
-def _kernel_settings() -> Iterator[Config]:
+def _kernel_settings() -> Iterator["Config"]:
     """Yield settings for sockets of a kernel's own, instead of ports that two kernels could race for."""
     from traitlets.config import Config
 

@@ -9,8 +9,6 @@ which a report needs neither the runs nor the notes. ``data/<profile>/`` has (`s
 - ``models/``: weights of some models, each with a card (`singlib.runs.model_cards`).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 

@@ -12,8 +12,6 @@
 Every file is written beside its place and renamed, so that a kill leaves the old one or the new one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Read from what cells leave on disk, so that it can be asked anywhere while the grid runs.
 """
 
-from __future__ import annotations
-
 import heapq
 import time
 from collections.abc import Iterable
