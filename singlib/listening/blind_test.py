@@ -54,16 +54,6 @@ class Session:
             raise ValueError(f"listener {self.listener!r} cannot name a file: use letters, digits, - and _")
         self.ratings()
 
-    def missing(self) -> str:
-        """Say what is missing for a test; empty if nothing is."""
-        if self.stimuli():
-            return ""
-        data = self.records.profile.data
-        return self.records.nothing() or (
-            f"The test also plays the notes themselves, and data/{data} is not on this machine: fetch it with "
-            f"`make data SPLIT={data.removeprefix('nsynth-')}`, or choose another profile."
-        )
-
     @property
     def file(self) -> Path:
         """Where the ratings are kept."""
@@ -252,11 +242,15 @@ class ListeningTest(Room):
         meanings = map(widgets.Label, MEANING.values())
         grades = [widgets.HBox(pair) for pair in zip(self.buttons, meanings, strict=True)]
         super().__init__([self.where, self.players, self.field, *grades, undo, self.message])
-        if missing := session.missing():
-            self.where.value = missing
-            self.children = [self.where]
-        else:
+        if session.stimuli():
             self._next()
+            return
+        data = session.records.profile.data
+        self.where.value = session.records.nothing() or (
+            f"The test also plays the notes themselves, and data/{data} is not on this machine: fetch it with "
+            f"`make data SPLIT={data.removeprefix('nsynth-')}`, or choose another profile."
+        )
+        self.children = [self.where]
 
     def _typed(self, change: dict[str, Any]) -> None:
         key = change["new"].strip()

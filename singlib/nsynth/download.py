@@ -23,7 +23,7 @@ from tqdm import tqdm
 from .. import nsynth
 from ..files import locked, project_folder, remove_debris, replacing, write_json, write_text
 from ..grid import check_choice
-from .audio import SUMS, decode, read_sums
+from .audio import SUMS, read_sums, read_waveform
 from .notes import note_name, parse
 
 ADDRESS = "http://download.magenta.tensorflow.org/datasets/nsynth/nsynth-{split}.jsonwav.tar.gz"
@@ -166,19 +166,19 @@ class _Fetch:
         return nsynth.used(self.data, self.role_of[match["instrument"]], int(match["pitch"]))
 
     def _keep(self, note: str, content: bytes, name: str) -> None:
-        """Check a note and write it, unless it is there already."""
-        try:
-            decode(content, name)
-        except ValueError as error:
-            self.faults.append(str(error))
-            return
+        """Write a note, unless it is there already or bad."""
         file = self.folder / "audio" / f"{note}.wav"
         digest = hashlib.sha256(content).hexdigest()
         if _digest(file) != digest:
             if file.is_file():
                 self.say(f"{file} differs from the archive's, replaced")
-            with replacing(file) as beside:
-                beside.write_bytes(content)
+            try:
+                with replacing(file) as beside:
+                    beside.write_bytes(content)
+                    read_waveform(beside, name)
+            except ValueError as error:
+                self.faults.append(str(error))
+                return
             self.written.append(file)
         self.sums[f"audio/{note}.wav"] = digest
 

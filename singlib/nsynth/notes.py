@@ -241,7 +241,7 @@ def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
     FileNotFoundError or ValueError names what is missing or not in NSynth's format.
     """
     chosen = select(data, roles)
-    waveforms, _ = audio.decoded(project_folder() / "data" / data, list(index(data).values()))
+    waveforms, _ = audio.waveforms_and_digests(project_folder() / "data" / data, list(index(data).values()))
     rows = np.array([row for row, label in enumerate(index(data)) if label in chosen])
     if len(rows) == rows[-1] - rows[0] + 1:
         rows = slice(rows[0], rows[-1] + 1)  # a view, as for every set of Table 1

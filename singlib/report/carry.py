@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 import soundfile
@@ -73,7 +72,14 @@ def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
         if place.name in finished or place.name not in kept:
             shutil.rmtree(place)
     for run in finished.values():
-        _copy(run, folder / "cells" / run.cell.name, played.get(run.cell.name, []))
+        place, labels = folder / "cells" / run.cell.name, played.get(run.cell.name, [])
+        (place / "generated" if labels else place).mkdir(parents=True)
+        for label in labels:
+            shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
+        shutil.copyfile(run.folder / "cell.json", place / "cell.json")
+        marker = read_json(run.folder / "done.json")
+        marker.pop("files", None)  # of the run's folder, not of what is carried
+        write_json(place / "done.json", marker)  # last: a kill leaves nothing that looks whole
     with replacing(folder / f"{profile.data}.csv") as beside:
         pd.DataFrame(notes.keys()).to_csv(beside, index=False)
     for label in sorted({figure.label(profile) for figure in FIGURES.values() if isinstance(figure, Note)}):
@@ -83,14 +89,3 @@ def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
     for name in models:
         publish(finished[name])
     return names
-
-
-def _copy(run: Run, place: Path, played: list[nsynth.Label]) -> None:
-    """Copy what is carried of one run, its marker last: a kill leaves nothing that looks whole."""
-    (place / "generated" if played else place).mkdir(parents=True)
-    for label in played:
-        shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
-    shutil.copyfile(run.folder / "cell.json", place / "cell.json")
-    marker = read_json(run.folder / "done.json")
-    marker.pop("files", None)  # of the run's folder, not of what is carried
-    write_json(place / "done.json", marker)
