@@ -54,9 +54,9 @@ def download(split: str, source: str | None = None, say: Callable[[str], None] =
     `source` is the path or URL of the archive, by default NSynth's public address; `say` takes lines for the user.
     Returns the folder: ``examples.json`` and ``audio/``, of these notes alone, and ``SHA256SUMS``.
 
-    FileNotFoundError or ConnectionError if there is no archive, or its server cannot be reached: notes that have
-    arrived are kept. ValueError if the archive or a note in it is damaged, not NSynth's, or would leave the folder:
-    what came out of it is deleted.
+    FileNotFoundError or ConnectionError if there is no archive, or its server cannot be reached. ValueError if the
+    archive or a note in it is damaged, not NSynth's, or would leave the folder. Notes that have arrived are kept, and
+    compared with those of the next archive; none loads before all are there.
     """
     check_choice("split", split, SPLITS)
     folder = project_folder() / "data" / f"nsynth-{split}"
@@ -97,7 +97,6 @@ class _Fetch:
         self.expected = nsynth.paper_notes(self.data)  # None: only the metadata tell
         self.metadata: dict[str, dict] | None = None
         self.sums: dict[str, str] = {}  # of the notes seen in this pass
-        self.written: list[Path] = []
         self.faults: list[str] = []
 
     def run(self, source: str) -> None:
@@ -108,12 +107,8 @@ class _Fetch:
             self.say(f"{earlier} notes are here from an earlier attempt; the archive is read again from its beginning")
         try:
             self._read(source)
-        except (*_DAMAGE, ValueError) as error:
-            for file in self.written:  # nothing that came out of it can be trusted
-                file.unlink(missing_ok=True)
-            if isinstance(error, _DAMAGE):
-                raise ValueError(f"{source} is damaged or cut off: {error}; fetch it again") from error
-            raise
+        except _DAMAGE as error:  # what came out of it is compared with the next archive's
+            raise ValueError(f"{source} is damaged or cut off: {error}; fetch it again") from error
         self._reconcile(source)
         write_json(self.folder / "examples.json", self.metadata)
         self.sums["examples.json"] = _digest(self.folder / "examples.json")
@@ -161,9 +156,8 @@ class _Fetch:
 
     def _wanted(self, name: str) -> bool:
         match = _NOTE.fullmatch(name)
-        if not match or match["instrument"] not in self.role_of:
-            return False
-        return nsynth.used(self.data, self.role_of[match["instrument"]], int(match["pitch"]))
+        role = self.role_of.get(match["instrument"]) if match else None
+        return role is not None and nsynth.used(self.data, role, int(match["pitch"]))
 
     def _keep(self, note: str, content: bytes, name: str) -> None:
         """Write a note, unless it is there already or bad."""
@@ -171,7 +165,7 @@ class _Fetch:
         digest = hashlib.sha256(content).hexdigest()
         if _digest(file) != digest:
             if file.is_file():
-                self.say(f"{file} differs from the archive's, replaced")
+                self.say(f"{file} differs from the archive's, replacing it")
             try:
                 with replacing(file) as beside:
                     beside.write_bytes(content)
@@ -179,7 +173,6 @@ class _Fetch:
             except ValueError as error:
                 self.faults.append(str(error))
                 return
-            self.written.append(file)
         self.sums[f"audio/{note}.wav"] = digest
 
     def _arrived(self) -> bool:
@@ -250,9 +243,8 @@ class Stream:
         self._chunks = self._local(file) if file else self._remote()
 
     def read(self, size: int) -> bytes:
-        """Return the next `size` bytes; fewer only at the end."""
-        while len(self._ahead) < size and (chunk := next(self._chunks, b"")):
-            self._ahead += chunk
+        """Return the next bytes, up to `size`; none only at the end."""
+        self._ahead = self._ahead or next(self._chunks, b"")
         part, self._ahead = self._ahead[:size], self._ahead[size:]
         self.position += len(part)
         return part
