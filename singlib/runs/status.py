@@ -109,7 +109,8 @@ def summary(profile: Profile, states: pd.DataFrame | None = None) -> str:
         parts = [rows[rows.published], rows[~rows.published]]
         entries[instruments, f"{loss} {activation}"] = " + ".join(_counts(part) for part in parts if len(part))
     columns = [f"{loss} {activation}" for loss in PAPER_LOSSES for activation in PAPER_ACTIVATIONS]
-    table = pd.Series(entries).unstack().reindex(index=states.instruments.unique(), columns=columns).fillna("–")
+    table = pd.Series(entries).unstack(fill_value="–")
+    table = table.reindex(index=states.instruments.unique(), columns=columns, fill_value="–")
     lines = [f"{profile.name}: {_counts(states)}", "", table.to_markdown(), ""]
     special = states[states.state.isin(["running", "failed", "stale", "damaged"])]
     return "\n".join([*lines, *(f"- {row.cell} {row.state}: {row.detail}" for row in special.itertuples())])
