@@ -81,15 +81,15 @@ def load(profile: str) -> Records:
     kept = {cell.name for cell in carried_cells(chosen)} - runs.keys()
     if not kept and not runs:
         nsynth.index(chosen.data)  # raises where there are no notes to train on
-    places = Records(chosen, pd.DataFrame(), pd.DataFrame(), [], carried=frozenset(kept))
     tables = {name: dict(list(read_carried(chosen, name).groupby("cell"))) for name in FRAMES if kept}
     about, parts = [], {name: [] for name in FRAMES}
     for cell in cells(chosen):
         if cell.name not in runs.keys() | kept:
             continue
+        run = runs.get(cell.name)
+        place = run.folder if run else carried_folder(chosen) / "cells" / cell.name
         try:
-            row = describe(cell) | _facts(places.folder(cell.name))
-            run = runs.get(cell.name)
+            row = describe(cell) | _facts(place)
             rows = [run.frame(name) if run else tables[name][cell.name] for name in FRAMES]
         except (FileNotFoundError, ValueError, KeyError):
             continue
