@@ -5,7 +5,6 @@
 """
 
 import difflib
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 
 from ..files import project_folder, replacing
 from ..grid import PROFILES, check_choice
-from ..nsynth import PITCHES, SAMPLE_RATE, SAMPLES, VELOCITIES, Label, selection
+from ..nsynth import PITCHES, SAMPLES, VELOCITIES, Label, selection
+from ..nsynth.audio import encode
 from . import weights
 from .sing import SING, trim
 
@@ -159,12 +158,9 @@ def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, su
         if not np.isfinite(waveform).all():
             raise ValueError(f"{label} has samples that are not finite: nothing is written")
     for file, waveform in zip(files, waveforms, strict=True):
-        content = io.BytesIO()  # libsndfile does not say why a file could not be written
-        waveform = waveform / max(1, np.abs(waveform).max())
-        soundfile.write(content, waveform, SAMPLE_RATE, subtype="PCM_16", format=suffix.upper())
         try:
             with replacing(file) as beside:
-                beside.write_bytes(content.getbuffer())
+                beside.write_bytes(encode(waveform, suffix))  # libsndfile does not say why a file cannot be written
         except OSError as error:
             raise OSError(error.errno, f"{file} cannot be written ({error.strerror})") from error
     return files

@@ -6,6 +6,7 @@ from; a file of another size or time makes the cache stale.
 
 import errno
 import hashlib
+import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def read_waveform(file: Path, name: str = "") -> np.ndarray:
     if not waveform.any():
         raise ValueError(f"{name} is silent")
     return waveform[:, 0]
+
+
+def encode(waveform: np.ndarray, suffix: str) -> bytes:
+    """Return a sound ``(samples,)``, 16 kHz, as "wav" or "flac" of 16 bit, scaled down if it exceeds full scale."""
+    content = io.BytesIO()
+    waveform = waveform / max(1.0, np.abs(waveform).max())
+    soundfile.write(content, waveform, SAMPLE_RATE, subtype="PCM_16", format=suffix.upper())
+    return content.getvalue()
 
 
 def read_sums(folder: Path) -> dict[str, str]:
