@@ -1,10 +1,6 @@
 """The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``generate`` plays, ``report`` draws."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,21 +8,22 @@ import typer
 
 from . import __version__  # each command imports the rest itself, so that help and completion are quick
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, context: typer.Context) -> object:
+        """Run a command; exit with its error as one sentence."""
+        from .runs.notebooks import NotebookError
+
+        try:
+            return super().invoke(context)
+        except (OSError, ValueError, NotebookError) as error:
+            of_file = isinstance(error, OSError) and error.filename and error.strerror
+            message = f"{error.filename}: {error.strerror}" if of_file else error
+            raise SystemExit(f"singlib {context.invoked_subcommand}: {message}") from error
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-many-updates, recorded-long or paper")]
-
-
-@contextmanager
-def _errors(command: str) -> Iterator[None]:
-    """Exit with an error of a command as one sentence."""
-    from .runs.notebooks import NotebookError
-
-    try:
-        yield
-    except (OSError, ValueError, NotebookError) as error:
-        of_file = isinstance(error, OSError) and error.filename and error.strerror
-        message = f"{error.filename}: {error.strerror}" if of_file else error
-        raise SystemExit(f"singlib {command}: {message}") from error
 
 
 def _version(asked: bool) -> None:
@@ -37,9 +34,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
 ) -> None:
     """Modifications to SING: the paper's grid of models, its figures and its tables."""
 
@@ -54,12 +49,10 @@ def data(
     from .nsynth import download
     from .report import tables
 
-    with _errors("data"):
-        if dry_run:
-            print(download.plan(split, source))
-            return
-        folder = download.download(split, source)
-    print(tables.instruments(folder.name).to_markdown())
+    if dry_run:
+        print(download.plan(split, source))
+    else:
+        print(tables.instruments(download.download(split, source).name).to_markdown())
 
 
 @app.command()
@@ -68,27 +61,22 @@ def run(
     cells: Annotated[str, typer.Option(help="only cells whose name matches, such as keys-*-CQT-*")] = "*",
     workers: Annotated[int | None, typer.Option(min=1, help="cells at a time on this machine")] = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")] = None,
-    retries: Annotated[
-        int, typer.Option(min=0, help="how often to retry a cell whose kernel dies or lacks memory")
-    ] = 1,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only print what would run, and how long it would take")
-    ] = False,
+    retries: Annotated[int, typer.Option(min=0, help="of a cell whose kernel dies or lacks memory")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only print what would run, and for how long")] = False,
 ) -> None:
     """Train every unfinished cell of a profile, each in an executed notebook under runs/."""
     from .grid import profile_named
     from .runs import cluster
     from .runs.status import plan
 
-    with _errors("run"):
-        size = profile_named(profile)
-        if dry_run:
-            names = [cell.name for cell in cluster.select(size, cells)]
-            print(plan(size, names, workers or cluster.default_workers(size)))
-            return
-        failed = cluster.run_grid(size, cells, workers, scheduler, retries)
+    size = profile_named(profile)
+    if dry_run:
+        names = [cell.name for cell in cluster.select(size, cells)]
+        print(plan(size, names, workers or cluster.default_workers(size)))
+        return
+    failed = cluster.run_grid(size, cells, workers, scheduler, retries)
     if failed:
-        raise SystemExit(f"singlib run: {len(failed)} cells failed; the notebooks named above show why")
+        raise ValueError(f"{len(failed)} cells failed; the notebooks named above show why")
 
 
 @app.command()
@@ -97,23 +85,18 @@ def status(profile: ProfileName = "quick") -> None:
     from .grid import profile_named
     from .runs.status import summary
 
-    with _errors("status"):
-        print(summary(profile_named(profile)))
+    print(summary(profile_named(profile)))
 
 
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
     run: Annotated[str | None, typer.Option(help="runs/quick/keys-ReLU-STFT-flow-0, a finished run")] = None,
-    recorded: Annotated[
-        str | None, typer.Option(help="keys-ReLU-STFT-flow-0, a model that comes with the project (data/*/models)")
-    ] = None,
+    recorded: Annotated[str | None, typer.Option(help="a model of data/*/models: keys-ReLU-STFT-flow-0")] = None,
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
     pitch: Annotated[str | None, typer.Option(help="MIDI pitches, such as 60,64,67; by default a trained one")] = None,
     velocity: Annotated[str, typer.Option(help="25, 50, 75, 100 or 127, or several")] = "100",
-    notes: Annotated[
-        Path | None, typer.Option(help="instead: a file with a name such as keys-060-100 on each line")
-    ] = None,
+    notes: Annotated[Path | None, typer.Option(help="instead: a file with a note such as keys-060-100 a line")] = None,
     suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
     outside: Annotated[bool, typer.Option("--outside", help="allow pitches it was never trained on")] = False,
 ) -> None:
@@ -121,21 +104,20 @@ def generate(
     from .grid import check_choice
     from .network import generation
 
-    with _errors("generate"):
-        if (run is None) == (recorded is None):
-            raise ValueError("name a model by --run or by --recorded")
-        check_choice("format", suffix, generation.FORMATS)
-        model = generation.load_model(run or recorded)
-        if notes is None:
-            role = instrument or model.roles[0]
-            check_choice("instrument", role, model.roles)
-            middle = min(model.pitches(role), key=lambda known: abs(known - 60))
-            labels = generation.chord(role, pitch or str(middle), velocity)
-        else:
-            if instrument or pitch:
-                raise ValueError(f"{notes} names the notes: leave out --instrument and --pitch")
-            labels = generation.read_labels(notes, lambda label: model.check(label, outside))
-        files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
+    if (run is None) == (recorded is None):
+        raise ValueError("name a model by --run or by --recorded")
+    check_choice("format", suffix, generation.FORMATS)
+    model = generation.load_model(run or recorded)
+    if notes is None:
+        role = instrument or model.roles[0]
+        check_choice("instrument", role, model.roles)
+        middle = min(model.pitches(role), key=lambda known: abs(known - 60))
+        labels = generation.chord(role, pitch or str(middle), velocity)
+    else:
+        if instrument or pitch:
+            raise ValueError(f"{notes} names the notes: leave out --instrument and --pitch")
+        labels = generation.read_labels(notes, lambda label: model.check(label, outside))
+    files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
     elsewhere = [str(label) for label in labels if model.trained(label) == "pitch"]
     if elsewhere:
         print(f"trained only at other velocities: {', '.join(elsewhere)}", file=sys.stderr)
@@ -152,11 +134,10 @@ def report(
     from .report import page
     from .runs import records
 
-    with _errors("report"):
-        if only:
-            page.save_parts(only.split(","), records.load(profile))
-            print(f"wrote {only} to figures/{profile}/")
-            return
+    if only:
+        page.save_parts(only.split(","), records.load(profile))
+        print(f"wrote {only} to figures/{profile}/")
+    else:
         print(f"wrote {page.report(profile_named(profile))}")
 
 
@@ -169,8 +150,7 @@ def carry(
     from .grid import profile_named
     from .report.carry import carry_runs
 
-    with _errors("carry"):
-        names = carry_runs(profile_named(profile), [name for name in models.split(",") if name])
+    names = carry_runs(profile_named(profile), [name for name in models.split(",") if name])
     print(f"data/{profile}/ holds the records of {len(names)} cells")
 
 
@@ -182,15 +162,14 @@ def again(
     """Train the first epochs of a recorded cell again and compare them with its record."""
     from .runs.again import CLOSE, train_again
 
-    with _errors("again"):
-        found = train_again(folder, epochs)
-    apart = found[found.difference > found.allowed]
+    compared = train_again(folder, epochs)
+    apart = compared[compared.difference > compared.allowed]
     if len(apart):
         first = apart.iloc[0]
         where = f"{first.spectrum} in epoch {first.epoch} is {first.difference:.1e} apart"
-        raise SystemExit(f"singlib again: {where}, more than rounding explains ({first.allowed:.1e} at the most)")
-    rounding = ", no more than another processor's rounding explains" if found.allowed.max() > CLOSE else ""
-    print(f"the same to {found.difference.max():.1e}{rounding}")
+        raise ValueError(f"{where}, more than rounding explains ({first.allowed:.1e} at the most)")
+    rounding = ", no more than another processor's rounding explains" if compared.allowed.max() > CLOSE else ""
+    print(f"the same to {compared.difference.max():.1e}{rounding}")
 
 
 if __name__ == "__main__":

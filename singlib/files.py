@@ -1,14 +1,13 @@
 """Where things lie; files that a kill cannot leave half written, and locks that a kill releases."""
 
-from __future__ import annotations
-
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pandas as pd
 
 
 def project_folder() -> Path:
@@ -28,8 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.touch()
         mode = beside.stat().st_mode & 0o777
         yield beside
-        if beside.stat().st_mode & 0o777 != mode:
-            beside.chmod(mode)
+        beside.chmod(mode)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(path)
@@ -48,35 +46,31 @@ def write_json(path: Path, content: dict) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+@contextmanager
+def naming_damage(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Turn what readers (or `others`) raise at a damaged file, or at a folder, into a ValueError that names it."""
+    try:
+        yield
+    except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError, *others) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
+
+
 def read_json(path: Path) -> dict:
     """Read a dictionary from JSON; FileNotFoundError, or a ValueError that names a file that holds none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError) as error:
-        raise ValueError(f"{path} is damaged ({error})") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged (no JSON object)")
-    return found
+    with naming_damage(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+    return content
 
 
-def fingerprint(path: Path) -> str | int:
-    """Return what tells a file from another: a text's digest; of sounds and weights only the size, which is quick."""
-    if path.suffix in (".json", ".csv"):
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder")
-    return path.stat().st_size
-
-
-def check_unchanged(folder: Path, files: dict[str, str | int | None]) -> None:
-    """Raise a ValueError that names a file of a folder that is gone, or of another `fingerprint` (None: any)."""
-    for name, was in files.items():
-        try:
-            now = fingerprint(folder / name)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise ValueError(f"{folder / name} is gone, but was there when the run finished") from error
-        if now != (now if was is None else was) or not now:
-            raise ValueError(f"{folder / name} is damaged: not what it was when the run finished")
+def read_table(path: Path, columns: set[str]) -> pd.DataFrame:
+    """Read a table from CSV or Parquet; FileNotFoundError, or a ValueError that names one without rows or a column."""
+    with naming_damage(path):
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if not len(table) or columns - set(table):
+            raise ValueError(f"it should have rows of {', '.join(sorted(columns))}")
+    return table
 
 
 def check_writable(folder: Path) -> None:

@@ -148,11 +148,11 @@ def test_a_damaged_cache_is_built_again(tmp_path, suffix, content):
     files = sorted((PROJECT / "data" / "mini" / "audio").iterdir())[:2]
     (tmp_path / "data" / "few").mkdir(parents=True)
     files = [Path(shutil.copy(file, tmp_path / "data" / "few")) for file in files]
-    waveforms, digests = audio.decoded(tmp_path / "data" / "few", files)
+    waveforms, digests = audio.waveforms_and_digests(tmp_path / "data" / "few", files)
     waveforms = np.array(waveforms)
     store = tmp_path / "data" / ".cache" / f"few{suffix}"
     store.write_bytes(store.read_bytes()[:-100] if content is None else content)
-    found, again_ = audio.decoded(tmp_path / "data" / "few", files)
+    found, again_ = audio.waveforms_and_digests(tmp_path / "data" / "few", files)
     assert np.array_equal(found, waveforms) and again_ == digests
 
 

@@ -26,7 +26,7 @@ def own_root(tmp_path, monkeypatch):
 def test_nothing_is_decoded_twice(own_root, monkeypatch):
     first = load_notes("mini", ("brass1", "brass2"))
     fourth = nsynth.read_waveform(list(nsynth.select("mini", ("keys",)).values())[3])
-    monkeypatch.delattr(audio, "decode")
+    monkeypatch.delattr(audio, "read_waveform")
     again = load_notes("mini", ("keys",))
     assert np.array_equal(again.waveforms[3], fourth)
     assert load_notes("mini", ("brass1", "brass2")).digest == first.digest
@@ -48,7 +48,7 @@ def test_writing_to_notes_changes_no_file(own_root):
 
 
 def test_a_build_that_fails_leaves_nothing(own_root, monkeypatch):
-    monkeypatch.setattr(audio, "decode", lambda file, name: 1 / 0)
+    monkeypatch.setattr(audio, "read_waveform", lambda file: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         load_notes("mini", ("keys",))
     assert [file.suffix for file in (own_root / "data" / ".cache").iterdir()] == [".lock"]
@@ -57,8 +57,8 @@ def test_a_build_that_fails_leaves_nothing(own_root, monkeypatch):
 COUNT = """
 from singlib import nsynth
 from singlib.nsynth import audio
-decode, count = audio.decode, []
-audio.decode = lambda *arguments: count.append(1) or decode(*arguments)
+read, count = audio.read_waveform, []
+audio.read_waveform = lambda file: count.append(1) or read(file)
 nsynth.load_notes("mini", ("keys",))
 print(len(count))
 """

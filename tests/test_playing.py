@@ -131,16 +131,16 @@ def grey(room):
 
 def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_root):
     room = piano.PlayRoom(NAME, "runs/smoke/brass1-ReLU-STFT-flow-0")
-    assert "does not play keys" in room.said.value
+    assert "does not play keys" in room.remarks.value
     room.other.value = "runs/smoke/keys-ELU-CQT-flow-0"
     room.keyboard.pitch.value = 66
-    assert "keys-066-100" in room.said.value and "outside" not in room.said.value
+    assert "keys-066-100" in room.remarks.value and "outside" not in room.remarks.value
     assert room.players.value.count("<audio") == 3 and room.players.value.count("autoplay") == 1
     assert grey(room) == set(range(room.keyboard.first.value, room.keyboard.first.value + 36)) - {56, 66, 80}
     before = room.players.value
     room.keyboard.first.value = 0
     room.keyboard.piano[12].click()  # MIDI 12: lower than a piano goes
-    assert "keys-012-100" in room.said.value and room.said.value.count("outside what") == 2
+    assert "keys-012-100" in room.remarks.value and room.remarks.value.count("outside what") == 2
     assert room.players.value != before and room.players.value.count("<audio") == 2
     assert grey(room) == set(range(36)) - {12, 21, 33}
 
@@ -153,12 +153,12 @@ def test_a_run_without_weights_is_named_and_the_room_plays_on(smoke_root):
         lost = f"runs/smoke/{gone.name}"
         room = piano.PlayRoom(NAME)
         room.model.value = lost
-        assert f"{lost} <b>cannot be played</b>" in room.said.value and "<audio" not in room.players.value
+        assert f"{lost} <b>cannot be played</b>" in room.remarks.value and "<audio" not in room.players.value
         room.model.value = NAME
-        assert "cannot" not in room.said.value and room.players.value.count("autoplay") == 1
+        assert "cannot" not in room.remarks.value and room.players.value.count("autoplay") == 1
         room.other.value = lost
-        assert f"{lost} <b>cannot be played</b>" in room.said.value and room.players.value.count("<audio") >= 1
-        assert "cannot be played" in piano.PlayRoom(lost).said.value, "also to begin with"
+        assert f"{lost} <b>cannot be played</b>" in room.remarks.value and room.players.value.count("<audio") >= 1
+        assert "cannot be played" in piano.PlayRoom(lost).remarks.value, "also to begin with"
     finally:
         (gone / "done.json").unlink()
         gone.rmdir()
@@ -171,7 +171,7 @@ def test_a_damaged_recording_leaves_the_model_to_be_heard(smoke_root, monkeypatc
     room = piano.PlayRoom(NAME)
     monkeypatch.setattr(piano.nsynth, "read_waveform", damaged)
     room.keyboard.pitch.value = 56
-    assert "recording of this note cannot be read" in room.said.value and room.players.value.count("<audio") == 1
+    assert "recording of this note cannot be read" in room.remarks.value and room.players.value.count("<audio") == 1
 
 
 def test_another_model_is_played_once(smoke_root, monkeypatch):
@@ -195,9 +195,9 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mini").symlink_to(PROJECT / "data" / "mini")
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
-    weights = model_cards.publish(run, tmp_path / "data" / "recorded" / "models")
-    assert next(iter(generation.models())) == f"recorded/{run.cell.name}"
-    assert generation.find(run.cell.name) == generation.find(f"recorded/{run.cell.name}") == weights
+    weights = model_cards.publish(run)
+    assert next(iter(generation.models())) == f"smoke/{run.cell.name}"
+    assert generation.find(run.cell.name) == generation.find(f"smoke/{run.cell.name}") == weights
     assert weights.stat().st_size < 0.55 * run.weights_file.stat().st_size
     note = [Label("brass1", 62, 100)]
     full, half = (generation.load_model(file).generate(note) for file in (run.weights_file, weights))
@@ -235,13 +235,13 @@ def test_a_model_that_comes_with_the_project_plays_in_tune_and_has_its_card(name
 
 def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is missing: only a finished run has a model"):
-        model_cards.publish(Run(Cell("mallet"), PROFILES["smoke"]), tmp_path)
+        model_cards.publish(Run(Cell("mallet"), PROFILES["smoke"]))
     run = Run(Cell("brass1"), PROFILES["smoke"])
     huge = tmp_path / "sing.safetensors"
     save_file({"decoder.0.weight": 1e6 * load_file(run.weights_file)["decoder.0.weight"]}, huge, {"about": "{}"})
-    monkeypatch.setattr(Run, "weights_file", huge)
+    monkeypatch.setattr(run, "weights_file", huge)
     with pytest.raises(ValueError, match=r"decoder\.0\.weight has weights beyond half precision"):
-        model_cards.publish(run, tmp_path)
+        model_cards.publish(run)
 
 
 def test_keys_have_a_colour_for_each_kind_of_note():

@@ -59,7 +59,7 @@ def test_a_key_is_a_grade_and_can_be_taken_back(smoke):
     test.field.value = "0"
     assert test.now == first and session.ratings().empty
     test.field.value = "x"
-    assert "'x' is no grade: type 1 to 6" in test.saved.value and session.ratings().empty
+    assert "'x' is no grade: type 1 to 6" in test.message.value and session.ratings().empty
     test.buttons[1].click()
     assert session.ratings().grade.tolist() == ["-/o"]
     said = session.ratings().iloc[0]
@@ -169,7 +169,7 @@ def test_bad_input_is_named(smoke, tmp_path):
     "profile, sentence",
     [
         ("quick", "No model of profile quick is finished. Train some"),
-        ("recorded", "fetch it with `make data SPLIT=test`"),
+        ("recorded-long", "fetch it with `make data SPLIT=test`"),  # which has notes of models, but not their targets
     ],
 )
 def test_what_is_missing_for_a_test_is_said_in_its_place(profile, sentence):

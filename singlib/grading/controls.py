@@ -4,8 +4,6 @@ Each function takes the waveform of a real note, ``(samples,)`` at 16 kHz, and r
 random follows from a seed. `controls` makes all of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import librosa
@@ -14,21 +12,15 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .. import nsynth
-from ..nsynth import SAMPLE_RATE, TABLE2, Label, read_waveform
+from ..nsynth import SAMPLE_RATE, TABLE2, Label, read_waveform, selection
 from .grades import grade
 
 FRAME, HOP = 1024, 256  # samples, those of the paper's spectrograms
 
 
-def silence(waveform: np.ndarray) -> np.ndarray:
-    """Return digital silence."""
-    return np.zeros_like(waveform)
-
-
 def click(waveform: np.ndarray) -> np.ndarray:
     """Return the loudest sample of the note alone."""
-    place = np.abs(waveform).argmax()
-    return np.where(np.arange(len(waveform)) == place, waveform, 0).astype(waveform.dtype)
+    return np.where(np.arange(len(waveform)) == np.abs(waveform).argmax(), waveform, 0)
 
 
 def added_noise(waveform: np.ndarray, snr: float, seed: int = 0) -> np.ndarray:
@@ -56,11 +48,6 @@ def without_envelope(waveform: np.ndarray, floor: float = 40) -> np.ndarray:
     return same_power(waveform / np.maximum(level, level.max() * 10 ** (-floor / 20)), waveform)
 
 
-def backwards(waveform: np.ndarray) -> np.ndarray:
-    """Return the note from its end to its start."""
-    return waveform[::-1].copy()
-
-
 def shifted(waveform: np.ndarray, semitones: float) -> np.ndarray:
     """Return the note at another pitch and the same speed."""
     if not semitones:
@@ -73,16 +60,15 @@ def faster(waveform: np.ndarray, cents: float) -> np.ndarray:
     return librosa.resample(waveform, orig_sr=SAMPLE_RATE * 2 ** (cents / 1200), target_sr=SAMPLE_RATE)
 
 
-def delayed(waveform: np.ndarray, seconds: float) -> np.ndarray:
-    """Return the note begun later."""
-    late = round(seconds * SAMPLE_RATE)
-    return np.concatenate([np.zeros(late, waveform.dtype), waveform[: len(waveform) - late]])
+def softer(waveform: np.ndarray, decibels: float) -> np.ndarray:
+    """Return the note softer by so many dB."""
+    return (waveform * 10 ** (-decibels / 20)).astype(waveform.dtype)
 
 
 def another_instrument(data: str, label: Label) -> np.ndarray:
     """Return another instrument's note, the nearest, shifted to the label's pitch."""
     others = [other for other in nsynth.index(data) if other.role != label.role]
-    nearest = min(others, key=lambda other: (abs(other.pitch - label.pitch), abs(other.velocity - label.velocity)))
+    nearest = selection.nearest_of(others, label.pitch, label.velocity)
     return shifted(read_waveform(nsynth.index(data)[nearest]), label.pitch - nearest.pitch)
 
 
@@ -117,25 +103,20 @@ def controls(data: str, label: Label) -> dict[str, np.ndarray]:
         "a semitone off": shifted(waveform, semitone),
         "an octave off": shifted(waveform, 12 * semitone),
         "envelope removed": without_envelope(waveform),
-        "backwards": backwards(waveform),
+        "backwards": waveform[::-1].copy(),
         "another instrument": another_instrument(data, label),
         "modulated noise": modulated_noise(waveform),
         "stationary noise": stationary_noise(waveform),
         **{f"{decibels} dB softer": softer(waveform, decibels) for decibels in (30, 40, 50)},
         "a click": click(waveform),
-        "silence": silence(waveform),
+        "silence": np.zeros_like(waveform),
     }
 
 
 def held_out(data: str, each: int | None = None) -> list[Label]:
-    """List every other note: thresholds were fixed on the first, third, ... of them, and are tried on these.
+    """List every other note of a data folder, or `each` many of each instrument, evenly over pitch.
 
-    Parameters
-    ----------
-    data : str
-        Folder under ``data/``.
-    each : int, optional
-        How many of each instrument, evenly over pitch; all of them if left out.
+    Thresholds were fixed on the first, third, ... note, and are tried on these.
     """
     labels = list(nsynth.index(data))[1::2]
     if each is None:
@@ -150,10 +131,7 @@ def held_out(data: str, each: int | None = None) -> list[Label]:
 def grade_controls(data: str, labels: Sequence[Label]) -> pd.DataFrame:
     """Measure and grade every control of some notes.
 
-    Returns
-    -------
-    DataFrame
-        A row for each note and control: ``role``, ``pitch``, ``velocity``, ``control``, the measures, ``grade``.
+    Returns a row for each note and control: ``role``, ``pitch``, ``velocity``, ``control``, the measures, ``grade``.
     """
     rows = []
     # A few notes take seconds, and their bar would stay in the notebook, at 0 %.
@@ -177,11 +155,6 @@ def _stft(waveform: np.ndarray) -> np.ndarray:
 
 def _istft(transform: np.ndarray, samples: int) -> np.ndarray:
     return librosa.istft(transform, hop_length=HOP, length=samples)
-
-
-def softer(waveform: np.ndarray, decibels: float) -> np.ndarray:
-    """Return the note softer by so many dB."""
-    return (waveform * 10 ** (-decibels / 20)).astype(waveform.dtype)
 
 
 def same_power(waveform: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -6,8 +6,6 @@ controls (`singlib.grading.controls`) of every other note of data/mini and NSynt
 was graded; the measures themselves were designed on notes of both halves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -40,11 +38,7 @@ FAINT, INAUDIBLE = -25.0, -35.0
 # Brightness, octaves: about half of what velocity does to brass (0.8 to 1.2 from 25 to 127 on NSynth's test split).
 BRIGHTNESS = 0.5
 
-_NAMES = (
-    *("STATIC", "FOLLOWING", "HEARD", "NOISE", "CLEAN", "MORE_NOISE", "LIKE"),
-    *("ONSET", "DECAY", "RELEASE", "FAINT", "INAUDIBLE", "BRIGHTNESS"),
-)
-THRESHOLDS = {name: globals()[name] for name in _NAMES}
+THRESHOLDS = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, float)}
 
 
 def grade_of(measures: Mapping[str, float], thresholds: Mapping[str, float] = THRESHOLDS) -> str:
@@ -62,14 +56,8 @@ def grade_of(measures: Mapping[str, float], thresholds: Mapping[str, float] = TH
     A note too soft to be heard is "-", a faint one "o" at best. `measures` are those of
     `singlib.grading.measures.measure`.
     """
-    if measures["level"] <= thresholds["INAUDIBLE"]:
-        return "-"
-    graded = _grade_at_one_level(measures, thresholds)
-    return min(graded, "o", key=SCORES.get) if measures["level"] <= thresholds["FAINT"] else graded
-
-
-def _grade_at_one_level(m: Mapping[str, float], t: Mapping[str, float]) -> str:
-    if m["modulation"] < t["STATIC"]:
+    m, t = measures, thresholds
+    if m["level"] <= t["INAUDIBLE"] or m["modulation"] < t["STATIC"]:
         return "-"
     as_noisy = m["noise"] - m["target_noise"] <= t["MORE_NOISE"]
     tonal = m["noise"] <= t["NOISE"] or (as_noisy and m["distance"] <= t["LIKE"])
@@ -77,6 +65,8 @@ def _grade_at_one_level(m: Mapping[str, float], t: Mapping[str, float]) -> str:
     right = m["pitch_heard"] >= t["HEARD"]
     if not tonal or m["chroma_heard"] < t["HEARD"] or not (shaped or right):
         return "o" if m["follows"] >= t["FOLLOWING"] else "-/o"
+    if m["level"] <= t["FAINT"]:
+        return "o"
     if not (shaped and right and (as_noisy or m["noise"] <= t["CLEAN"])):
         return "o/+"
     bright = abs(m["brightness"] - m["target_brightness"]) <= t["BRIGHTNESS"]
@@ -84,19 +74,9 @@ def _grade_at_one_level(m: Mapping[str, float], t: Mapping[str, float]) -> str:
 
 
 def grade(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str, float | str]:
-    """Measure and grade one note.
+    """Measure and grade one note ``(samples,)`` at 16 kHz, of the MIDI pitch of its label.
 
-    Parameters
-    ----------
-    generated, target : ndarray, shape (samples,)
-        Waveforms at 16 kHz.
-    pitch : float
-        MIDI pitch of the label.
-
-    Returns
-    -------
-    dict
-        The measures of `singlib.grading.measures.measure`, and ``grade``.
+    Returns the measures of `singlib.grading.measures.measure`, with its errors, and ``grade``.
     """
     measures = measure(generated, target, pitch)
     return measures | {"grade": grade_of(measures)}
@@ -120,17 +100,11 @@ class ModelGrade(NamedTuple):
 
 
 def model_grade(grades: Sequence[str], models: Sequence[str] | None = None) -> ModelGrade:
-    """Return the mean grade of the notes of one or several models, with Student's t interval; ValueError without notes.
+    """Return the mean of notes' grades, with Student's t interval, given the model of each; ValueError without notes.
 
-    The mean, since the paper gives "-/o" and "o/+" to models with notes of both kinds.
-
-    Parameters
-    ----------
-    grades : sequence of str
-        Of each note.
-    models : sequence of str, optional
-        The model of each note. Notes of one label by several models are not independent, so the interval of several
-        models is over the models' means, that of a single one over its notes.
+    The mean, since the paper gives "-/o" and "o/+" to models with notes of both kinds. Notes of one label by several
+    models are not independent, so the interval of several models is over the models' means, that of a single one over
+    its notes.
     """
     if not len(grades):
         raise ValueError("a model without notes has no grade")

@@ -1,11 +1,9 @@
 """What a listener would hear in one generated note, as numbers: measured against its label and its target.
 
 Waveforms are ``(samples,)`` at 16 kHz, a note held for 3 s of its 4 s as NSynth's are. The generated note is first
-brought to the power of its target, so that only `level` depends on how loud it is: NSynth's notes are near full scale
+brought to the power of its target, so that only ``level`` depends on how loud it is: NSynth's notes are near full scale
 whatever their velocity. None is a loss that a model is trained on.
 """
-
-from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
@@ -17,7 +15,7 @@ from ..nsynth.audio import SAMPLE_RATE
 
 TRACKED = 46.875, 2093.75  # Hz, the range of the pitch tracker
 CENTS = 50  # half the way to the next key
-FOUND = 0.6  # share of a target that must be heard at its label for a method to be trusted with it
+TRUSTED = 0.6  # share of a target that must be heard at its label for a method to be trusted with it
 FRAME, HOP = 8192, 1024  # samples: 512 ms, which tell sines 8 Hz apart
 GONE = 30  # dB below its peak at which a note counts as gone
 
@@ -25,26 +23,19 @@ GONE = 30  # dB below its peak at which a note counts as gone
 def pitch_heard(generated: np.ndarray, target: np.ndarray, frequency: float) -> tuple[float, float]:
     """Return the share of a note heard at its label's pitch, and that heard at it or at octaves of it: 0 to 1.
 
-    Shares of the loudness of the frames (power to the 0.3; S. S. Stevens, 1955) within 50 cents. Where the tracker
-    (swift-f0; L. Nieradzik, "SwiftF0", arXiv:2508.18440) finds the label in the target, it judges the generated note
-    too. Where it does not, out of its range or where partials are not harmonic (a vibraphone's), `partials_heard`
-    judges; if that hears the target an octave off its label, that octave is right. A note that fits the target better
-    when moved by a semitone or an octave (`moved`) is not at the label.
-
-    Parameters
-    ----------
-    generated, target : ndarray, shape (samples,)
-        Waveforms at 16 kHz.
-    frequency : float
-        Fundamental of the label, in Hz.
+    Shares of the loudness of the frames (power to the 0.3; S. S. Stevens, 1955) within 50 cents of `frequency`, the
+    label's fundamental (Hz). Where the tracker (swift-f0; L. Nieradzik, "SwiftF0", arXiv:2508.18440) finds the label in
+    the target, it judges the generated note too. Where it does not, out of its range or where partials are not harmonic
+    (a vibraphone's), `partials_heard` judges; if that hears the target an octave off its label, that octave is right. A
+    note that fits the target better when moved by a semitone or an octave (`moved`) is not at the label.
     """
     ours, theirs = frames(generated), frames(target)
-    if TRACKED[0] <= frequency <= TRACKED[1] and _shares(*_track(target), frequency)[0] >= FOUND:
+    if TRACKED[0] <= frequency <= TRACKED[1] and _shares(*_track(target), frequency)[0] >= TRUSTED:
         heard, chroma = _shares(*_track(generated), frequency)
     else:
-        found = partials_heard(theirs, frequency)
+        partials = partials_heard(theirs, frequency)
         octaves = (frequency, 2 * frequency, frequency / 2)
-        right = next((fundamental for fundamental in octaves if _shares(*found, fundamental)[0] >= FOUND), frequency)
+        right = next((octave for octave in octaves if _shares(*partials, octave)[0] >= TRUSTED), frequency)
         heard, chroma = _shares(*partials_heard(ours, frequency), right)
     off = moved(ours, theirs)
     return 0.0 if off else heard, 0.0 if off in (1, -1) else chroma
@@ -77,8 +68,8 @@ def _tracker() -> Any:
 
 def _track(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return fundamental (Hz) and level (dB) of each frame; at half of full scale, since quiet passes for silence."""
-    found = _tracker().detect(0.5 * waveform / np.abs(waveform).max(), SAMPLE_RATE)
-    return found.pitch_hz, found.loudness_db
+    track = _tracker().detect(0.5 * waveform / np.abs(waveform).max(), SAMPLE_RATE)
+    return track.pitch_hz, track.loudness_db
 
 
 def _shares(frequencies: np.ndarray, levels: np.ndarray, frequency: float) -> tuple[float, float]:
@@ -130,70 +121,54 @@ _HELD = 3.0  # seconds that NSynth's notes are held (Engel et al., 2017)
 
 
 def measure(generated: np.ndarray, target: np.ndarray, pitch: float) -> dict[str, float]:
-    """Measure one generated note.
+    """Measure one generated note ``(samples,)``, of the MIDI pitch of its label.
 
-    Parameters
-    ----------
-    generated, target : ndarray, shape (samples,)
-        Waveforms at 16 kHz.
-    pitch : float
-        MIDI pitch of the label.
-
-    Returns
-    -------
-    dict
-        ``pitch_heard`` and ``chroma_heard`` (see `pitch_heard`), ``modulation`` and ``follows`` (`movement`),
-        ``onset``, ``decay`` and ``release`` (`envelope`, each less the target's), ``noise`` and ``target_noise``
-        (`noise`), ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), ``level``
-        (`level`). For silence, ``distance`` is 1, and all others but ``level`` and the target's are 0.
-
-    Raises
-    ------
-    ValueError
-        If a waveform is not of one dimension, is not finite, or the two differ in length; or the target is silent.
+    Returns ``pitch_heard`` and ``chroma_heard`` (see `pitch_heard`), ``modulation`` and ``follows`` (`movement`),
+    ``onset``, ``decay`` and ``release`` (`envelope`, each less the target's), ``noise`` and ``target_noise`` (`noise`),
+    ``brightness`` and ``target_brightness`` (`brightness`), ``distance`` (`distance`), and ``level``, the mean power
+    relative to the target's (dB, -120 at the least). For silence, ``distance`` is 1, and all others but ``level`` and
+    the target's are 0. ValueError as `distance`, or if the target is silent.
     """
-    generated, target = (np.asarray(waveform, np.float64) for waveform in (generated, target))
-    for name, waveform in (("generated", generated), ("target", target)):
-        if waveform.ndim != 1 or waveform.shape != target.shape:
-            raise ValueError(f"the {name} waveform has shape {waveform.shape}; both are (samples,), of one length")
-        if not np.isfinite(waveform).all():
-            raise ValueError(f"the {name} waveform has samples that are not finite")
-    if silent(target):
+    generated, target = _comparable(generated, target)
+    if np.abs(target).max() < SILENT:
         raise ValueError("the target is silent: nothing can be measured against it")
     frequency = librosa.midi_to_hz(pitch)
     of_target = {"target_noise": noise(target, frequency), "target_brightness": brightness(target)}
-    if silent(generated):
+    if np.abs(generated).max() < SILENT:
         names = ("pitch_heard", "chroma_heard", "modulation", "follows", "onset", "decay", "release", "noise")
         return dict.fromkeys((*names, "brightness"), 0.0) | of_target | {"distance": 1.0, "level": _LOWEST}
-    loudness = level(generated, target)
-    generated = generated * np.sqrt(np.mean(target**2) / np.mean(generated**2))
+    power, wanted = np.mean(generated**2), np.mean(target**2)
+    level = float(10 * np.log10(max(power / wanted, 10 ** (_LOWEST / 10))))
+    generated = generated * np.sqrt(wanted / power)
     heard, chroma = pitch_heard(generated, target, frequency)
     modulation, follows = movement(_bands(generated), _bands(target))
-    onset, decay, release = np.subtract(envelope(generated), envelope(target))
+    onset, decay, release = map(float, np.subtract(envelope(generated), envelope(target)))
     return {
         "pitch_heard": heard,
         "chroma_heard": chroma,
         "modulation": modulation,
         "follows": follows,
-        "onset": float(onset),
-        "decay": float(decay),
-        "release": float(release),
+        "onset": onset,
+        "decay": decay,
+        "release": release,
         "noise": noise(generated, frequency),
         "brightness": brightness(generated),
         "distance": distance(generated, target),
-        "level": loudness,
+        "level": level,
     } | of_target
 
 
-def level(generated: np.ndarray, target: np.ndarray) -> float:
-    """Return the mean power of a note relative to its target's, in dB; -120 at the least."""
-    ratio = np.mean(np.square(generated)) / np.mean(np.square(target))
-    return float(10 * np.log10(max(ratio, 10 ** (_LOWEST / 10))))
-
-
-def silent(waveform: np.ndarray) -> bool:
-    """Say whether there is nothing to hear."""
-    return np.abs(waveform).max() < SILENT
+def _comparable(generated: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both waveforms in float64; ValueError as `distance`."""
+    pair = tuple(np.asarray(waveform, np.float64) for waveform in (generated, target))
+    for name, waveform in zip(("generated", "target"), pair, strict=True):
+        if waveform.ndim != 1 or waveform.shape != pair[1].shape or len(waveform) < _SHORTEST:
+            wanted = f"both are to be (samples,), of one length, {_SHORTEST} at least"
+            raise ValueError(f"the {name} waveform has shape {waveform.shape} and cannot be compared: {wanted}")
+        if not (np.abs(waveform) <= _LOUDEST).all():  # nor NaN
+            fault = f"samples that are not finite, or beyond {_LOUDEST:g}"
+            raise ValueError(f"the {name} waveform has {fault}, and cannot be compared")
+    return pair
 
 
 def movement(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
@@ -251,18 +226,11 @@ def noise(waveform: np.ndarray, frequency: float) -> float:
     power, total = power[:, total > total.max() / 100], total[total > total.max() / 100]
     number = np.round(np.arange(len(power)) * SAMPLE_RATE / FRAME / frequency)
     tonal = np.zeros(len(total))
-    for start, end in zip(*_stretches(number), strict=True):
-        if number[start] == 0:
-            continue  # below half the fundamental there is no partial
-        stretch = power[start:end]
-        near = np.abs(np.arange(end - start)[:, None] - stretch.argmax(0)) <= 3
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    for stretch in np.split(power, starts[1:])[1:]:  # but the first: below half the fundamental there is no partial
+        near = np.abs(np.arange(len(stretch))[:, None] - stretch.argmax(0)) <= 3
         tonal += np.where(near, stretch, 0).sum(0)
     return float(10 * np.log10(max(np.average(1 - tonal / total, weights=total**0.3), 1e-6)))
-
-
-def _stretches(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.flatnonzero(np.diff(number, prepend=-1))
-    return starts, np.append(starts[1:], len(number))
 
 
 def brightness(waveform: np.ndarray) -> float:
@@ -281,22 +249,12 @@ def distance(generated: np.ndarray, target: np.ndarray) -> float:
     arXiv:2509.26133): a filter bank of the inner ear, time warping, and structural similarity. It tells what is alike
     (below 0.005), but not how bad the rest is: silence scores in the middle.
 
-    Raises
-    ------
-    ValueError
-        If a waveform is not ``(samples,)`` from 1,317 samples on, finite and within 1e6 of full scale: Zimtohrli would
-        crash the process.
+    ValueError if the waveforms are not both ``(samples,)``, of one length from 1,317 samples on, finite and within 1e6
+    of full scale: Zimtohrli would crash the process.
     """
-    pair = []
-    for waveform in (np.asarray(generated, np.float64), np.asarray(target, np.float64)):
-        if waveform.ndim != 1 or len(waveform) < _SHORTEST:
-            raise ValueError(
-                f"a waveform of shape {waveform.shape} cannot be compared: (samples,), {_SHORTEST} at least"
-            )
-        if not (np.abs(waveform) <= _LOUDEST).all():  # nor NaN
-            raise ValueError(f"a waveform with samples that are not finite, or beyond {_LOUDEST:g}, cannot be compared")
-        pair.append(librosa.resample(waveform, orig_sr=SAMPLE_RATE, target_sr=_ear().sample_rate))
-    return float(_ear().distance(*pair))
+    rates = {"orig_sr": SAMPLE_RATE, "target_sr": _ear().sample_rate}
+    pair = _comparable(generated, target)
+    return float(_ear().distance(*(librosa.resample(waveform, **rates) for waveform in pair)))
 
 
 @lru_cache

@@ -1,7 +1,5 @@
 """What velocity does to notes, to NSynth's and to generated ones: their level and their brightness."""
 
-from __future__ import annotations
-
 import librosa
 import numpy as np
 import pandas as pd
@@ -10,19 +8,11 @@ from ..nsynth import SAMPLE_RATE, VELOCITIES, load_notes, selection
 
 
 def level_and_brightness(data: str) -> pd.DataFrame:
-    """Measure level and brightness of every note, in its first second.
+    """Measure level and brightness of every note in its first second; errors are those of `selection.labels`.
 
-    Returns
-    -------
-    DataFrame
-        ``role``, ``pitch``, ``velocity``; ``level``, the power in dB below full scale; ``brightness``, the
-        spectral centroid (McAdams et al., 1995) in octaves above 1 Hz; and both less the mean of the same
-        pitch's notes, ``level change`` and ``brightness change``. Only pitches that have several velocities.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the folder is not there, or holds no note of the paper's roles.
+    Columns: ``role``, ``pitch``, ``velocity``; ``level``, the power in dB below full scale; ``brightness``, the
+    spectral centroid (McAdams et al., 1995) in octaves above 1 Hz; and both less the mean of the same pitch's notes,
+    ``level change`` and ``brightness change``. Only pitches that have several velocities.
     """
     notes = load_notes(data, tuple(dict.fromkeys(label.role for label in selection.labels(data))))
     rows = []
@@ -49,31 +39,22 @@ def effect_of_velocity(measured: pd.DataFrame) -> pd.DataFrame:
 def velocity_heard(notes: pd.DataFrame) -> pd.DataFrame:
     """Tell whether velocities can be told apart, by the spectrum: loudness is no cue in NSynth.
 
-    Parameters
-    ----------
-    notes : DataFrame
-        Rows of quality.csv, of one model or of several.
-
-    Returns
-    -------
-    DataFrame
-        A row for each role: how much brighter (octaves) notes get from velocity 25 to 127, by least squares beside a
-        cubic in pitch: ``generated`` with its 95 % interval ``lowest`` to ``highest`` (Student's t), ``target``, and
-        ``heard``, whether the interval lies above 0.
+    Takes rows of quality.csv, of one model or of several. Returns a row for each role: how much brighter (octaves) its
+    notes get from velocity 25 to 127, by least squares beside a cubic in pitch: ``generated`` with its 95 % interval
+    ``lowest`` to ``highest`` (Student's t), ``target``, and ``heard``, whether the interval lies above 0.
     """
     import scipy.stats  # a second, which a cell of the grid does not need
 
     rows = {}
-    heard = notes[notes.brightness > 0]  # silence has none
-    for role, part in heard.groupby("role", sort=False):
+    sounding = notes[notes.brightness > 0]  # silence has none
+    for role, part in sounding.groupby("role", sort=False):
         if part.velocity.nunique() < 2 or len(part) < 8:
             continue  # too few for five coefficients
         pitch = (part.pitch.to_numpy() - part.pitch.mean()) / 24
         steps = (part.velocity.to_numpy() - 25) / 102
         design = np.column_stack([steps, *(pitch**power for power in range(4))])
-        ours, theirs = (
-            np.linalg.lstsq(design, part[name], rcond=None)[0] for name in ("brightness", "target_brightness")
-        )
+        ours, *_ = np.linalg.lstsq(design, part.brightness, rcond=None)
+        theirs, *_ = np.linalg.lstsq(design, part.target_brightness, rcond=None)
         freedom = len(part) - design.shape[1]
         residual = np.sum((part.brightness - design @ ours) ** 2) / freedom
         error = np.sqrt(residual * np.linalg.pinv(design.T @ design)[0, 0])

@@ -5,11 +5,10 @@ After MUSHRA (ITU-R BS.1534-3): in each trial one note as several models play it
 ``data/ratings/<profile>/<listener>.csv`` has a row for each rating, and is replaced as a whole: a crash loses none.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,42 +43,16 @@ class Stimulus(NamedTuple):
 
 @dataclass(frozen=True)
 class Session:
-    """The test of one listener.
+    """The test of one listener; ValueError if the name cannot name a file, or the ratings on disk are not a test's."""
 
-    Parameters
-    ----------
-    records : Records
-        The finished models that are heard; of models trained several times the first.
-    listener : str
-        A name or number that can name a file; decides over the order.
-    notes : int
-        Notes of each instrument that each model plays.
-
-    Raises
-    ------
-    ValueError
-        If the name cannot name a file, or the ratings on disk are not a test's.
-    """
-
-    records: Records
-    listener: str
-    notes: int = 1
+    records: Records  # of the finished models that are heard; of models trained several times the first is
+    listener: str  # a name or number; decides over the order
+    notes: int = 1  # of each instrument that each model plays
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.listener):
             raise ValueError(f"listener {self.listener!r} cannot name a file: use letters, digits, - and _")
         self.ratings()
-
-    def missing(self) -> str:
-        """Say what is missing for a test; empty if nothing is."""
-        profile = self.records.profile
-        if self.stimuli():
-            return ""
-        split = profile.data.removeprefix("nsynth-")
-        return self.records.nothing() or (
-            f"The test also plays the notes themselves, and data/{profile.data} is not on this machine: fetch it "
-            f"with `make data SPLIT={split}`, or choose another profile."
-        )
 
     @property
     def file(self) -> Path:
@@ -88,21 +61,21 @@ class Session:
 
     def stimuli(self) -> list[Stimulus]:
         """List every sound, trial by trial, in this listener's order; models that finish later do not change it."""
-        found = set()
-        done = set(self.records.history.get("cell", []))
+
+        def place(thing: object) -> str:
+            return hashlib.sha256(f"{self.listener} {thing}".encode()).hexdigest()
+
+        stimuli = set()
+        finished = set(self.records.history.get("cell", []))
         for cell in self.records.grid:
-            if cell.seed or cell.name not in done:
+            if cell.seed or cell.name not in finished:
                 continue
             for label in _labels(self.records.profile.data, cell.roles, self.notes):
                 sounds = self.records.generated_file(cell.name, label), target_file(self.records.profile, label)
                 if all(file.is_file() for file in sounds):
-                    found.add(Stimulus(label, cell.name, _signature(self.records, cell.name)))
-        for label in {stimulus.label for stimulus in found}:
-            found |= {Stimulus(label, REFERENCE, ""), Stimulus(label, ANCHOR, "")}
-        return sorted(found, key=lambda stimulus: (self._shuffled(str(stimulus.label)), self._shuffled(stimulus)))
-
-    def _shuffled(self, thing: object) -> str:
-        return hashlib.sha256(f"{self.listener} {thing}".encode()).hexdigest()
+                    model = Stimulus(label, cell.name, _signature(self.records, cell.name))
+                    stimuli |= {model, Stimulus(label, REFERENCE, ""), Stimulus(label, ANCHOR, "")}
+        return sorted(stimuli, key=lambda stimulus: (place(str(stimulus.label)), place(stimulus)))
 
     def ratings(self) -> pd.DataFrame:
         """Return this listener's ratings so far, with the columns `COLUMNS`."""
@@ -132,18 +105,18 @@ class Session:
         check_choice("grade", grade, GRADES)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         row = (now, self.listener, stimulus.cell, stimulus.signature, *stimulus.label, grade, round(seconds, 1))
-        with locked(self.file.with_suffix(".lock"), f"{self.file}: another window writes to it, waiting"):
-            ratings = pd.concat([self.ratings(), pd.DataFrame([row], columns=COLUMNS)], ignore_index=True)
-            with replacing(self.file) as beside:
-                ratings.to_csv(beside, index=False)
+        new = pd.DataFrame([row], columns=COLUMNS)
+        self._replace(lambda ratings: pd.concat([ratings, new], ignore_index=True))
 
     def take_back(self) -> None:
         """Forget the last rating, if there is one."""
+        self._replace(lambda ratings: ratings.iloc[:-1])
+
+    def _replace(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
         with locked(self.file.with_suffix(".lock"), f"{self.file}: another window writes to it, waiting"):
-            ratings = self.ratings()
-            if len(ratings):
-                with replacing(self.file) as beside:
-                    ratings.iloc[:-1].to_csv(beside, index=False)
+            ratings = change(self.ratings())
+            with replacing(self.file) as beside:
+                ratings.to_csv(beside, index=False)
 
 
 def folder(profile: str) -> Path:
@@ -167,29 +140,26 @@ def _labels(data: str, roles: tuple[str, ...], notes: int) -> list[Label]:
 def _read(file: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame(columns=COLUMNS)
-    said = pd.read_csv(file, keep_default_na=False, dtype={"listener": str, "signature": str, "grade": str})
-    if list(said.columns) != COLUMNS or not said.grade.isin(GRADES).all():
+    ratings = pd.read_csv(file, keep_default_na=False, dtype={"listener": str, "signature": str, "grade": str})
+    if list(ratings.columns) != COLUMNS or not ratings.grade.isin(GRADES).all():
         raise ValueError(f"{file} holds no ratings: its columns are {', '.join(COLUMNS)}, grades {', '.join(GRADES)}")
-    return said
+    return ratings
 
 
 def load(records: Records) -> pd.DataFrame:
     """Read all listeners' ratings of a profile's models as they are now.
 
-    Returns
-    -------
-    DataFrame
-        `COLUMNS`, ``score`` (0 to 5), ``reliable`` (whether the listener grades at most 15 % of the hidden references
-        below "+", as BS.1534-3 asks) and, for models, the columns of `singlib.runs.records.describe`.
+    Returns `COLUMNS`, ``score`` (0 to 5), ``reliable`` (whether the listener grades at most 15 % of the hidden
+    references below "+", as BS.1534-3 asks) and, for models, the columns of `singlib.runs.records.describe`.
     """
     parts = [_read(file) for file in sorted(folder(records.profile.name).glob("*.csv"))]
-    said = pd.concat(parts or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
-    said["score"] = said.grade.map(SCORES).astype(float)
-    missed = said[said.cell == REFERENCE].groupby("listener").score.agg(lambda score: (score < SCORES["+"]).mean())
-    said["reliable"] = said.listener.map(missed).fillna(1.0) <= RELIABLE
+    ratings = pd.concat(parts or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+    ratings["score"] = ratings.grade.map(SCORES).astype(float)
+    poor = ratings.assign(poor=ratings.score < SCORES["+"])[ratings.cell == REFERENCE].groupby("listener").poor.mean()
+    ratings["reliable"] = ratings.listener.map(poor).fillna(1.0) <= RELIABLE
     about = [describe(cell) | {"now": _signature(records, cell.name)} for cell in records.grid]
-    said = said.merge(pd.DataFrame(about), on="cell", how="left")
-    return said[said.cell.isin([REFERENCE, ANCHOR]) | (said.signature == said.now)].drop(columns="now")
+    ratings = ratings.merge(pd.DataFrame(about), on="cell", how="left")
+    return ratings[ratings.cell.isin([REFERENCE, ANCHOR]) | (ratings.signature == ratings.now)].drop(columns="now")
 
 
 def _signature(records: Records, cell: str) -> str | None:
@@ -202,40 +172,38 @@ def _signature(records: Records, cell: str) -> str | None:
 def agreement(records: Records) -> pd.DataFrame:
     """Compare listeners with one another and with the objective grade, note by note.
 
-    Returns
-    -------
-    DataFrame
-        A row for each listener and one for all: ratings, the mean grade of hidden reference and low anchor,
-        whether the listener is reliable, Kendall's tau of the ratings with the objective grade of the same
-        notes; for all of them Krippendorff's alpha (ordinal; 1 agree, 0 chance), with two listeners or more.
+    Returns a row for each listener and one for all: ratings, the mean grade of hidden reference and low anchor, whether
+    the listener is reliable, Kendall's tau of the ratings with the objective grade of the same notes; for all of them
+    Krippendorff's alpha (ordinal; 1 agree, 0 chance), with two listeners or more.
     """
     import krippendorff
 
-    said = load(records)
-    notes = ["cell", "role", "pitch", "velocity"]
-    graded = records.quality[[*notes, "grade"]] if len(records.quality) else pd.DataFrame(columns=[*notes, "grade"])
-    said = said.merge(graded.assign(objective=graded.grade.map(SCORES))[[*notes, "objective"]], on=notes, how="left")
-    rows = {name: _row(rows) for name, rows in said.groupby("listener")}
-    table = pd.DataFrame.from_dict(rows | {"all": _row(said)}, orient="index")
-    matrix = said.pivot_table(index="listener", columns=notes, values="score")
+    ratings = load(records)
+    note = ["cell", "role", "pitch", "velocity"]
+    graded = records.quality if len(records.quality) else pd.DataFrame(columns=[*note, "grade"])
+    graded = graded.assign(objective=graded.grade.map(SCORES))[[*note, "objective"]]
+    ratings = ratings.merge(graded, on=note, how="left")
+    rows = {name: _row(own) for name, own in ratings.groupby("listener")} | {"all": _row(ratings)}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    matrix = ratings.pivot_table(index="listener", columns=note, values="score")
     table["Krippendorff's alpha"] = np.nan
-    if len(matrix) > 1 and said.score.nunique() > 1:
+    if len(matrix) > 1 and ratings.score.nunique() > 1:
         table.loc["all", "Krippendorff's alpha"] = krippendorff.alpha(
             matrix.to_numpy(), level_of_measurement="ordinal", value_domain=range(len(GRADES))
         )
     return table
 
 
-def _row(said: pd.DataFrame) -> dict:
+def _row(ratings: pd.DataFrame) -> dict:
     from scipy.stats import kendalltau  # a second to import
 
-    known = said.dropna(subset="objective")
+    known = ratings.dropna(subset="objective")
     tau = kendalltau(known.score, known.objective).statistic if len(known) > 1 else np.nan
     return {
-        "ratings": len(said),
-        REFERENCE: said[said.cell == REFERENCE].score.mean(),
-        ANCHOR: said[said.cell == ANCHOR].score.mean(),
-        "reliable": bool(said.reliable.all()) if len(said) else False,
+        "ratings": len(ratings),
+        REFERENCE: ratings[ratings.cell == REFERENCE].score.mean(),
+        ANCHOR: ratings[ratings.cell == ANCHOR].score.mean(),
+        "reliable": len(ratings) > 0 and bool(ratings.reliable.all()),
         "Kendall's tau with the objective grade": tau,
     }
 
@@ -262,27 +230,27 @@ class ListeningTest(Room):
     def __init__(self, session: Session) -> None:
         self.session = session
         self.now: Stimulus | None = None
-        self.where, self.players, self.saved = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.field = widgets.Text(
-            placeholder="click here, then type 1 to 6; 0 takes the last back", description="grade"
-        )
+        self.where, self.players, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        hint = f"click here, then type 1 to {len(GRADES)}; {UNDO} takes the last back"
+        self.field = widgets.Text(placeholder=hint, description="grade")
         self.field.observe(self._typed, "value")
         self.buttons = [widgets.Button(description=f"{key}:  {grade}") for key, grade in enumerate(GRADES, 1)]
         for button, grade in zip(self.buttons, GRADES, strict=True):
             button.on_click(lambda _button, grade=grade: self._rate(grade))
-        self.undo = widgets.Button(description=f"{UNDO}:  take back", icon="undo")
-        self.undo.on_click(lambda _button: self._take_back())
-        meanings = [
-            widgets.HBox([button, widgets.Label(MEANING[grade])])
-            for button, grade in zip(self.buttons, GRADES, strict=True)
-        ]
-        super().__init__([self.where, self.players, self.field, *meanings, self.undo, self.saved])
-        missing = session.missing()
-        if missing:
-            self.where.value = missing
-            self.children = [self.where]
-        else:
+        undo = widgets.Button(description=f"{UNDO}:  take back", icon="undo")
+        undo.on_click(lambda _button: self._take_back())
+        meanings = map(widgets.Label, MEANING.values())
+        grades = [widgets.HBox(pair) for pair in zip(self.buttons, meanings, strict=True)]
+        super().__init__([self.where, self.players, self.field, *grades, undo, self.message])
+        if session.stimuli():
             self._next()
+            return
+        data = session.records.profile.data
+        self.where.value = session.records.nothing() or (
+            f"The test also plays the notes themselves, and data/{data} is not on this machine: fetch it with "
+            f"`make data SPLIT={data.removeprefix('nsynth-')}`, or choose another profile."
+        )
+        self.children = [self.where]
 
     def _typed(self, change: dict[str, Any]) -> None:
         key = change["new"].strip()
@@ -294,7 +262,7 @@ class ListeningTest(Room):
         elif key in map(str, range(1, len(GRADES) + 1)):
             self._rate(GRADES[int(key) - 1])
         else:
-            self.saved.value = f"{key!r} is no grade: type 1 to {len(GRADES)}"
+            self.message.value = f"{key!r} is no grade: type 1 to {len(GRADES)}"
 
     def _rate(self, grade: str) -> None:
         if self.now is not None:
@@ -305,20 +273,15 @@ class ListeningTest(Room):
         self.session.take_back()
         self._next("the last grade is taken back; here is its sound again")
 
-    def _next(self, said: str = "") -> None:
-        left = self.session.left()
-        total = len(self.session.stimuli())
-        self.saved.value = said
-        self.now = left[0] if left else None
-        self._since = time.monotonic()
+    def _next(self, message: str = "") -> None:
+        left, total = self.session.left(), len(self.session.stimuli())
+        self.message.value = message
+        self.now, self._since = left[0] if left else None, time.monotonic()
         if self.now is None:
-            self.where.value = f"<b>Done: {total} sounds. Thank you!</b>"
-            self.players.value = ""
+            self.where.value, self.players.value = f"<b>Done: {total} sounds. Thank you!</b>", ""
             return
-        label = self.now.label
-        self.where.value = (
-            f"<b>Sound {total - len(left) + 1} of {total}</b>: {label.role}, MIDI pitch {label.pitch}, "
-            f"velocity {label.velocity}"
-        )
+        (role, pitch, velocity), number = self.now.label, total - len(left) + 1
+        note = f"{role}, MIDI pitch {pitch}, velocity {velocity}"
+        self.where.value = f"<b>Sound {number} of {total}</b>: {note}"
         sounds = {"the note itself": self.session.target(self.now), "the sound to grade": self.session.sound(self.now)}
         self.players.value = players.table(sounds, aloud="the sound to grade").data

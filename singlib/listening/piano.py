@@ -1,12 +1,9 @@
 """The instrument for a notebook: pick a model, press a key, hear the note at once and see it beside its target."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import ipywidgets as widgets
 import librosa
@@ -16,7 +13,6 @@ from traitlets import Bunch
 from .. import nsynth
 from ..grid import PROFILES
 from ..network import generation
-from ..network.generation import Model
 from ..nsynth import PITCHES, VELOCITIES, Label
 from . import players
 from .players import Room
@@ -50,8 +46,8 @@ class Keyboard(widgets.VBox):
         self.piano = [widgets.Button() for _ in range(12 * OCTAVES)]
         for place, key in enumerate(self.piano):
             white = place % 12 in WHITE
-            column = 2 * (place // 12 * 7 + sum(step < place % 12 for step in WHITE)) + (1 if white else 0)
-            area = f"{2 if white else 1} / {column} / {3 if white else 2} / {column + 2}"
+            row, column = 1 + white, 2 * (place // 12 * 7 + sum(step < place % 12 for step in WHITE)) + white
+            area = f"{row} / {column} / {row + 1} / {column + 2}"
             size = {"width": "auto", "height": "4.5em" if white else "3em", "padding": "0", "margin": "0"}
             key.layout = widgets.Layout(grid_area=area, border="1px solid #888888", **size)
             key.on_click(self._pressed)
@@ -100,9 +96,9 @@ class PlayRoom(Room):
 
     def __init__(self, model: str = "", other: str = "") -> None:
         names = list(generation.models())
-        for name in {model, other} - {""}:
+        for name in {model, other} - {"", *names}:
             generation.find(name)
-            names += [name] * (name not in names)
+            names.append(name)
         if not names:
             raise ValueError("no model is at hand: train some with `singlib run --profile quick`")
         wide = {"layout": widgets.Layout(width="32em")}
@@ -111,24 +107,24 @@ class PlayRoom(Room):
         self.instrument = widgets.Dropdown(description="instrument")
         self.keyboard = Keyboard()
         self.velocity = widgets.ToggleButtons(options=VELOCITIES, value=100, description="velocity")
-        self.said, self.players, self.picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.remarks, self.players, self.picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
         controls = (self.model, self.other, self.instrument, self.keyboard, self.velocity)
-        super().__init__([*controls, self.said, self.players, self.picture])
-        self._quiet = False
+        super().__init__([*controls, self.remarks, self.players, self.picture])
+        self._moving = False  # whether a new model moves instrument and pitch, which are not to play each alone
         self._choose_model()
         self.play(aloud=False)
         for control in (self.model, self.other, self.instrument, self.keyboard.pitch, self.velocity):
             control.observe(self._changed, "value")
 
     def _changed(self, change: dict) -> None:
-        """Play what was chosen, once: a new model may move instrument and pitch too."""
+        """Play what was chosen."""
         if change["owner"] is self.model:
-            self._quiet = True
+            self._moving = True
             try:
                 self._choose_model()
             finally:
-                self._quiet = False
-        if not self._quiet:
+                self._moving = False
+        if not self._moving:
             self.play()
 
     def _choose_model(self) -> None:
@@ -147,26 +143,27 @@ class PlayRoom(Room):
     def play(self, aloud: bool = True) -> None:
         """Generate the note with the chosen models, and show it beside its target, if there is one."""
         label = Label(self.instrument.value, self.keyboard.pitch.value, self.velocity.value)
-        sounds, remarks, chosen = {}, [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."], {}
+        remarks = [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."]
+        sounds, models = {}, {}
         for name in (self.model.value, self.other.value):
+            if name == NONE:
+                continue
             try:
-                chosen |= {name: load(name)} if name != NONE else {}
+                models[name] = load(name)
             except (OSError, ValueError) as error:
                 remarks.append(f"{name} <b>cannot be played</b>: {error}. Choose another model.")
-        main = chosen.get(self.model.value)
+        main = models.get(self.model.value)
         if main is None:
-            self.said.value, self.players.value, self.picture.value = " ".join(remarks), "", ""
+            self.remarks.value, self.players.value, self.picture.value = " ".join(remarks), "", ""
             return
         self.keyboard.draw({pitch: main.trained(label._replace(pitch=pitch)) for pitch in range(PITCHES)})
         try:
-            file = recordings(main).get(label)
-            if file is None:
-                remarks.append("There is no recording of this note to compare with.")
-            else:
-                sounds[TARGET] = nsynth.read_waveform(file)
+            sounds[TARGET] = nsynth.read_waveform(nsynth.index(PROFILES[main.about["profile"]].data)[label])
+        except (FileNotFoundError, KeyError):  # not of these notes, or these are not on this machine
+            remarks.append("There is no recording of this note to compare with.")
         except (OSError, ValueError) as error:
             remarks.append(f"The recording of this note cannot be read: {error}.")
-        for name, model in chosen.items():
+        for name, model in models.items():
             if label.role not in model.roles:
                 remarks.append(f"{name} does not play {label.role}.")
                 continue
@@ -175,12 +172,12 @@ class PlayRoom(Room):
                 pitches = model.pitches(label.role)
                 known = f"{len(pitches)} pitches from {pitches[0]} to {pitches[-1]}"
                 remarks.append(f"MIDI {label.pitch} is <b>outside what {name} was trained on</b>, {known}.")
-        self.said.value = " ".join(remarks)
+        self.remarks.value = " ".join(remarks)
         self.players.value = ""  # the same players are put there anew, and sound anew
         self.players.value = players.table(sounds, label, self.model.value if aloud else None).data
-        drawn, png = side_by_side(sounds), io.BytesIO()
-        drawn.savefig(png, format="png", dpi=80)
-        plt.close(drawn)
+        figure, png = side_by_side(sounds), io.BytesIO()
+        figure.savefig(png, format="png", dpi=80)
+        plt.close(figure)
         data = base64.b64encode(png.getvalue()).decode()
         names = ", ".join(sounds)
         self.picture.value = f'<img alt="Waveform and spectrogram: {names}" src="data:image/png;base64,{data}">'
@@ -189,11 +186,3 @@ class PlayRoom(Room):
 def name_of(pitch: int) -> str:
     """Return a MIDI pitch as a note with its frequency: ``C4 (261.6 Hz)``."""
     return f"{librosa.midi_to_note(pitch, unicode=False)} ({librosa.midi_to_hz(pitch):.1f} Hz)"
-
-
-def recordings(model: Model) -> dict[Label, Path]:
-    """Return the notes of the data that a model was trained on; empty if they are not on this machine."""
-    try:
-        return nsynth.index(PROFILES[model.about["profile"]].data)
-    except (FileNotFoundError, KeyError):
-        return {}

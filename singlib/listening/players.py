@@ -1,28 +1,20 @@
 """Players for sounds in a notebook or a page, with the sound inside, and a window of widgets that holds them."""
 
-from __future__ import annotations
-
 import base64
-import io
 
 import ipywidgets as widgets
 import numpy as np
-import soundfile
 from IPython.display import HTML, Javascript, display
 
-from ..nsynth import SAMPLE_RATE
+from ..nsynth.audio import encode
 
 
 def player(waveform: np.ndarray, label: str, aloud: bool = False) -> str:
-    """Return an HTML ``audio`` element with a sound ``(samples,)``, 16 kHz, inside, as FLAC of 16 bit.
+    """Return an HTML ``audio`` element with a sound ``(samples,)``, 16 kHz, inside, as `encode` makes it.
 
-    What exceeds full scale is scaled down to it. `label` is its name for those who cannot see it; `aloud` has it begin
-    by itself.
+    `label` is its name for those who cannot see it; `aloud` has it begin by itself.
     """
-    file = io.BytesIO()
-    loudest = max(1.0, np.abs(waveform).max())
-    soundfile.write(file, waveform / loudest, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    data = base64.b64encode(file.getvalue()).decode()
+    data = base64.b64encode(encode(waveform, "flac")).decode()
     begin = "autoplay " if aloud else ""
     return f'<audio controls {begin}aria-label="{label}" src="data:audio/flac;base64,{data}"></audio>'
 
@@ -32,11 +24,9 @@ def table(sounds: dict[str, np.ndarray], label: object = "", aloud: str | None =
 
     Not by pandas, whose ``to_html`` puts no-break spaces into tags, where the browser then shows no player.
     """
-    before = f"{label}: " if label else ""
-    rows = "".join(
-        f"<tr><td>{name}</td><td>{player(sound, f'{before}{name}', name == aloud)}</td></tr>"
-        for name, sound in sounds.items()
-    )
+    names = {name: f"{label}: {name}" if label else name for name in sounds}
+    cells = ((name, player(sound, names[name], name == aloud)) for name, sound in sounds.items())
+    rows = "".join(f"<tr><td>{name}</td><td>{audio}</td></tr>" for name, audio in cells)
     return HTML(f"<table class='players'>{rows}</table>")
 
 

@@ -1,7 +1,5 @@
 """Spectrograms of notes, and figures of a generated note beside its target: Figures 16-22 of the paper."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,23 +82,21 @@ class Note:
 def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
     """Draw the spectrogram of a target note and of what a model made of its label, on one scale of dB."""
     powers = [spectrogram(nsynth.read_waveform(target_file(profile, label))), spectrogram(soundfile.read(file)[0])]
-    drawn, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
     for side, power, title in zip(axes, powers, ("target", "generated"), strict=True):
         image = _show(side, power, powers[0].max())
         side.set_title(f"{title}: {label.role}, MIDI {label.pitch}, velocity {label.velocity}", fontsize=10)
         side.label_outer()
-    drawn.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
-    return drawn
+    figure.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
+    return figure
 
 
 def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
     """Draw waveform and spectrogram of sounds by name, a column each, on one scale of dB below the loudest."""
     powers = {name: spectrogram(sound) for name, sound in sounds.items()}
     loudest = max(power.max() for power in powers.values()) or 1.0
-    drawn, axes = plt.subplots(
-        2, len(sounds), figsize=(4.5 * len(sounds) + 1, 4.6), sharex=True, sharey="row", squeeze=False,
-        height_ratios=(1, 2), layout="constrained",
-    )  # fmt: skip
+    size = {"figsize": (4.5 * len(sounds) + 1, 4.6), "height_ratios": (1, 2), "layout": "constrained"}
+    figure, axes = plt.subplots(2, len(sounds), sharex=True, sharey="row", squeeze=False, **size)
     for (above, below), (name, sound) in zip(axes.T, sounds.items(), strict=True):
         above.plot(np.arange(len(sound)) / nsynth.SAMPLE_RATE, sound, lw=0.3, color="#0072B2")
         above.set(title=name, ylabel="amplitude")
@@ -108,8 +104,8 @@ def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
         image = _show(below, powers[name], loudest)
         for side in (above, below):
             side.label_outer()
-    drawn.colorbar(image, ax=axes[1], label="power (dB below the loudest)", fraction=0.05)
-    return drawn
+    figure.colorbar(image, ax=axes[1], label="power (dB below the loudest)", fraction=0.05)
+    return figure
 
 
 def _show(axes: plt.Axes, power: np.ndarray, loudest: float) -> AxesImage:
@@ -128,11 +124,11 @@ def spectrogram(waveform: np.ndarray) -> np.ndarray:
 
 def finished(cell: Cell, records: Records) -> bool:
     """Say whether a model has finished records."""
-    return len(records.history) > 0 and cell.name in set(records.history.cell)
+    return cell.name in set(records.history.get("cell", ()))
 
 
 def sounds(records: Records, cells: dict[str, Cell], label: nsynth.Label) -> dict[str, np.ndarray]:
     """Return a note as models made it, by name, and the note itself where it is at hand."""
-    itself = target_file(records.profile, label)
-    found = {"the note itself": nsynth.read_waveform(itself)} if itself.is_file() else {}
-    return found | {name: soundfile.read(records.generated_file(cell.name, label))[0] for name, cell in cells.items()}
+    file = target_file(records.profile, label)
+    itself = {"the note itself": nsynth.read_waveform(file)} if file.is_file() else {}
+    return itself | {name: soundfile.read(records.generated_file(cell.name, label))[0] for name, cell in cells.items()}

@@ -4,23 +4,21 @@
 >>> waveforms = model.generate([Label("brass2", 60, 100)])
 """
 
-from __future__ import annotations
-
 import difflib
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 
 from ..files import project_folder, replacing
 from ..grid import PROFILES, check_choice
-from ..nsynth import PITCHES, SAMPLE_RATE, SAMPLES, VELOCITIES, Label, selection
+from ..nsynth import PITCHES, SAMPLES, VELOCITIES, Label, selection
+from ..nsynth.audio import encode
 from . import weights
 from .sing import SING, trim
 
@@ -50,14 +48,15 @@ class Model:
         """
         if "notes" in self.about:
             return {role: frozenset(map(tuple, notes)) for role, notes in self.about["notes"].items()}
-        return {role: frozenset(label[1:] for label in self._at_hand(role)) for role in self.roles}
-
-    def _at_hand(self, role: str) -> list[Label]:
-        lowest, highest = self.about["pitches"][role]
-        try:
-            return selection.labels(PROFILES[self.about["profile"]].data, (role,))
-        except (FileNotFoundError, ValueError, KeyError):  # no such notes, or damaged: a model plays without
-            return [Label(role, pitch, velocity) for pitch in range(lowest, highest + 1) for velocity in VELOCITIES]
+        notes = {}
+        for role in self.roles:
+            lowest, highest = self.about["pitches"][role]
+            try:
+                labels = selection.labels(PROFILES[self.about["profile"]].data, (role,))
+                notes[role] = frozenset(label[1:] for label in labels)
+            except (FileNotFoundError, ValueError, KeyError):  # no such notes, or damaged: a model plays without
+                notes[role] = frozenset(product(range(lowest, highest + 1), VELOCITIES))
+        return notes
 
     @property
     def roles(self) -> list[str]:
@@ -96,25 +95,10 @@ class Model:
 
     @torch.no_grad()
     def generate(self, labels: Sequence[Label], outside: bool = False) -> np.ndarray:
-        """Generate notes.
+        """Generate notes: ``(notes, 64000)``, float32, at 16 kHz; samples beyond [-1, 1] are possible.
 
-        Parameters
-        ----------
-        labels : sequence of Label
-            The notes.
-        outside : bool
-            Whether to play pitches that were never trained, too.
-
-        Returns
-        -------
-        ndarray, shape (notes, 64000), float32
-            Waveforms at 16 kHz; samples beyond [-1, 1] are possible.
-
-        Raises
-        ------
-        ValueError
-            If the model does not know an instrument or velocity, or a pitch was never trained (with `outside`: is not
-            MIDI's).
+        ValueError if the model does not know an instrument or velocity, or a pitch was never trained (with `outside`:
+        is not MIDI's).
         """
         for label in labels:
             self.check(label, outside)
@@ -129,9 +113,9 @@ class Model:
 def models() -> dict[str, Path]:
     """Return the weights file of every model at hand: ``<profile>/<cell>`` come with the project, then ``runs/...``."""
     carried = sorted((project_folder() / "data").glob("*/models/*.safetensors"))
-    finished = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
-    found = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
-    return found | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in finished}
+    runs = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
+    named = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
+    return named | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in runs}
 
 
 def find(name: Path | str) -> Path:
@@ -140,19 +124,18 @@ def find(name: Path | str) -> Path:
     `name` is one of `models`, the cell of one that comes with the project, or a path to a run's folder or a weights
     file.
     """
-    known = models()
-    known |= {Path(model).name: file for model, file in known.items() if not model.startswith("runs/")}
-    path, name = Path(name), str(name)
-    path = path / "sing.safetensors" if path.is_dir() else path
-    short = name.removeprefix("./").rstrip("/")
+    every = models()
+    known = every | {Path(model).name: file for model, file in every.items() if not model.startswith("runs/")}
+    short, path = str(name).removeprefix("./").rstrip("/"), Path(name)
     if short in known:
         return known[short]
-    if path.is_file():
-        return path
+    if path.exists():
+        return path / "sing.safetensors" if (path / "sing.safetensors").is_file() else path
     like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
-    hint = f"of {len(models())} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
-    hint = hint if project_folder().is_dir() else f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
-    raise ValueError(f"no model {name!r}: {hint}")
+    hint = f"of {len(every)} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
+    if not project_folder().is_dir():
+        hint = f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
+    raise ValueError(f"no model {str(name)!r}: {hint}")
 
 
 def load_model(name: Path | str) -> Model:
@@ -163,14 +146,9 @@ def load_model(name: Path | str) -> Model:
 def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, suffix: str = "wav") -> list[Path]:
     """Write notes ``(notes, 64000)`` as 16-bit "wav" or "flac" files, named as NSynth's: ``keys-060-100.wav``.
 
-    The folder is made if need be; a note beyond full scale is scaled down to it. Returns the files.
-
-    Raises
-    ------
-    ValueError
-        If a note is given twice or its waveform is not finite, before any is written.
-    OSError
-        If a file cannot be written, as on a full disk; no half file is left.
+    The folder is made if need be; a note beyond full scale is scaled down to it. Returns the files. ValueError if a
+    note is given twice or its waveform is not finite, before any is written; OSError if a file cannot be written, as on
+    a full disk, and no half file is left.
     """
     check_choice("format", suffix, FORMATS)
     files = [folder / f"{label}.{suffix}" for label in labels]
@@ -180,12 +158,9 @@ def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, su
         if not np.isfinite(waveform).all():
             raise ValueError(f"{label} has samples that are not finite: nothing is written")
     for file, waveform in zip(files, waveforms, strict=True):
-        content = io.BytesIO()  # libsndfile does not say why a file could not be written
-        waveform = waveform / max(1, np.abs(waveform).max())
-        soundfile.write(content, waveform, SAMPLE_RATE, subtype="PCM_16", format=suffix.upper())
         try:
             with replacing(file) as beside:
-                beside.write_bytes(content.getbuffer())
+                beside.write_bytes(encode(waveform, suffix))  # libsndfile does not say why a file cannot be written
         except OSError as error:
             raise OSError(error.errno, f"{file} cannot be written ({error.strerror})") from error
     return files
@@ -205,36 +180,30 @@ def chord(role: str, pitches: str, velocities: str) -> list[Label]:
 def read_labels(file: Path, check: Callable[[Label], None] = lambda _: None) -> list[Label]:
     """Read a list of notes: a name such as ``keys-060-100`` on each line, each once; ``#`` begins a comment.
 
-    `check` raises a ValueError at a note that is not allowed, as `Model.check`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a text in UTF-8 or names no note, or a line names none, a second time or one that `check` refuses;
-        the message gives file and line.
+    `check` raises a ValueError at a note that is not allowed, as `Model.check`. FileNotFoundError if there is no such
+    file; a ValueError gives file and line if it is not a text in UTF-8 or names no note, or a line names none, one a
+    second time, or one that `check` refuses.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (UnicodeDecodeError, IsADirectoryError) as error:
         raise ValueError(f"{file} is not a list of names ({error})") from error
-    found: dict[Label, int] = {}
+    numbers: dict[Label, int] = {}
     for number, line in enumerate(lines, 1):
         name = line.split("#")[0].strip()
         if not name:
             continue
-        match = _NAME.fullmatch(name)
-        if not match:
-            raise ValueError(f"{file}, line {number}: {name!r} is not a note; one is 'keys-060-100'")
-        label = Label(match[1], int(match[2]), int(match[3]))
-        if label in found:
-            raise ValueError(f"{file}, line {number}: {label} is in line {found[label]} already")
         try:
+            match = _NAME.fullmatch(name)
+            if not match:
+                raise ValueError(f"{name!r} is not a note; one is 'keys-060-100'")
+            label = Label(match[1], int(match[2]), int(match[3]))
+            if label in numbers:
+                raise ValueError(f"{label} is in line {numbers[label]} already")
             check(label)
         except ValueError as error:
             raise ValueError(f"{file}, line {number}: {error}") from error
-        found[label] = number
-    if not found:
+        numbers[label] = number
+    if not numbers:
         raise ValueError(f"{file} names no note; a note is 'keys-060-100', each on a line")
-    return list(found)
+    return list(numbers)

@@ -1,7 +1,5 @@
 """A model's file: the weights of the network and its description, checked before either is used."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path
@@ -30,22 +28,16 @@ def read(path: Path | str) -> tuple[SING, dict]:
     """
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
+            about = json.loads((file.metadata() or {}).get("about", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
         _check_description(about)
         _check_tensors(about["shape"], tensors)
-    except KeyError as error:
-        raise ValueError(f"{path} holds no model of singlib (it does not say what it is about)") from error
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, ValueError, RecursionError) as error:  # OSError: of a folder, "No such device"
         raise ValueError(f"{path} holds no model of singlib ({error})") from error
-    tensors = {name: tensor.float() for name, tensor in tensors.items()}  # some files keep 16 bits
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"{path} has weights that are not finite in {name}: it cannot be played")
     sing = build(about["shape"])
-    sing.load_state_dict(tensors)
+    sing.load_state_dict(tensors)  # in float32: some files keep 16 bits
     return sing, about
 
 
@@ -54,21 +46,21 @@ def _check_description(about: object) -> None:
 
     def holds(right: bool, key: str) -> None:
         if not right:
-            raise ValueError(f"its description has {key} {found.get(key)!r}"[:200])
+            raise ValueError(f"its description has {key} {about.get(key)!r}"[:200])
 
-    found = about if isinstance(about, dict) else {}
-    missing = [key for key in ("shape", "roles", "pitches") if key not in found]
+    about = about if isinstance(about, dict) else {}
+    missing = [key for key in ("shape", "roles", "pitches") if key not in about]
     if missing:
         raise ValueError(f"its description lacks {', '.join(missing)}")
-    shape, roles, pitches, notes = (found.get(key, {}) for key in ("shape", "roles", "pitches", "notes"))
+    shape, roles, pitches, notes = (about.get(key, {}) for key in ("shape", "roles", "pitches", "notes"))
     holds(isinstance(shape, dict) and all(_whole(shape.get(size), 1, 2**20) for size in SIZES), "shape")
     alpha = shape.get("elu_alpha")
     holds(shape.get("activation") in ACTIVATIONS and type(alpha) in (int, float) and 0 < alpha < math.inf, "shape")
     holds(isinstance(roles, list) and all(role in list(TABLE2) for role in roles), "roles")
     holds(len(set(roles)) == len(roles) == shape["instruments"], "roles")
     holds(isinstance(pitches, dict) and all(_pitches(pitches.get(role)) for role in roles), "pitches")
-    holds(isinstance(notes, dict) and ("notes" not in found or all(_notes(notes.get(role)) for role in roles)), "notes")
-    holds(isinstance(found.get("profile", ""), str), "profile")
+    holds(isinstance(notes, dict) and ("notes" not in about or all(_notes(notes.get(role)) for role in roles)), "notes")
+    holds(isinstance(about.get("profile", ""), str), "profile")
 
 
 def _whole(value: object, lowest: int, highest: int) -> bool:
@@ -81,9 +73,7 @@ def _pitches(ends: object) -> bool:
 
 
 def _notes(notes: object) -> bool:
-    if not isinstance(notes, list) or not notes:
-        return False
-    pairs = all(isinstance(note, list) and len(note) == 2 for note in notes)
+    pairs = isinstance(notes, list) and notes and all(isinstance(note, list) and len(note) == 2 for note in notes)
     return pairs and all(_whole(pitch, 0, PITCHES - 1) and velocity in VELOCITIES for pitch, velocity in notes)
 
 
@@ -100,3 +90,5 @@ def _check_tensors(shape: dict, tensors: dict[str, torch.Tensor]) -> None:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, its description says {wanted[name]}")
         if not tensors[name].is_floating_point():
             raise ValueError(f"{name} is of {tensors[name].dtype}, not of a floating dtype")
+        if not tensors[name].float().isfinite().all():
+            raise ValueError(f"its weights are not finite in {name}")

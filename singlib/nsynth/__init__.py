@@ -2,13 +2,11 @@
 
 from .audio import SAMPLE_RATE, SAMPLES, read_waveform
 from .notes import (
-    NOISE_FROM,
     PITCHES,
     ROLES,
     SOURCES,
     TABLE2,
     VELOCITIES,
-    Instrument,
     Label,
     Notes,
     at_hand,

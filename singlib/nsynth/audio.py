@@ -4,8 +4,6 @@
 from; a file of another size or time makes the cache stale.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io
@@ -20,40 +18,23 @@ from ..files import locked, read_json, replacing, write_json
 
 SAMPLE_RATE = 16_000  # Hz
 SAMPLES = 64_000  # of a note: 4 s
-SILENT: frozenset[str] = frozenset()  # names of notes that are silent in NSynth itself: none is known
+SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
 
 
-def read_waveform(file: Path) -> np.ndarray:
-    """Read one WAV or FLAC: ``(64000,)``, float32 in [-1, 1], at 16 kHz; ValueError as `decode`."""
-    return decode(file, str(file))
+def read_waveform(file: Path, name: str = "") -> np.ndarray:
+    """Read one WAV or FLAC: ``(64000,)``, float32 in [-1, 1], at 16 kHz.
 
-
-class _Memory(io.BytesIO):
-    """Bytes as a file in which libsndfile, misled by a damaged header, may seek before the beginning."""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move, or stay where there is no such place."""
-        try:
-            return super().seek(offset, whence)
-        except ValueError:
-            return self.tell()
-
-
-def decode(file: Path | bytes, name: str) -> np.ndarray:
-    """Decode one note from a file or its content, as `read_waveform`; errors call it `name`, with its file name last.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be decoded, is not 4 s of 16 kHz 16-bit mono sound, or is silent (unless in `SILENT`).
+    ValueError, which calls the file by its path or by `name`, if it cannot be decoded, is not 4 s of 16 kHz 16-bit mono
+    sound, or is silent.
     """
+    name = name or str(file)
     try:
-        with soundfile.SoundFile(_Memory(file) if isinstance(file, bytes) else file) as sound:
+        with soundfile.SoundFile(file) as sound:
             samples = sound.frames
             # A damaged header may claim any length: one sample too many is enough to tell.
             waveform = sound.read(SAMPLES + 1, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{name} cannot be decoded: {error}") from error
+        raise ValueError(f"{name} cannot be decoded: {error.error_string}") from error
     if sound.format not in ("WAV", "FLAC") or sound.subtype != "PCM_16":
         raise ValueError(f"{name} is {sound.format} {sound.subtype}; NSynth's notes are WAV (or FLAC) of 16 bit")
     if sound.samplerate != SAMPLE_RATE:
@@ -65,12 +46,17 @@ def decode(file: Path | bytes, name: str) -> np.ndarray:
         raise ValueError(f"{name} has {samples} samples; NSynth's notes have {SAMPLES} (4 s)")
     if not np.isfinite(waveform).all():
         raise ValueError(f"{name} has samples that are not finite")
-    if not waveform.any() and Path(name).stem not in SILENT:
-        raise ValueError(f"{name} is silent; if NSynth has it so, add it to singlib.nsynth.audio.SILENT")
+    if not waveform.any():
+        raise ValueError(f"{name} is silent")
     return waveform[:, 0]
 
 
-SUMS = "SHA256SUMS"  # of a data folder, as ``sha256sum`` writes and checks it
+def encode(waveform: np.ndarray, suffix: str) -> bytes:
+    """Return a sound ``(samples,)``, 16 kHz, as "wav" or "flac" of 16 bit, scaled down if it exceeds full scale."""
+    content = io.BytesIO()
+    waveform = waveform / max(1.0, np.abs(waveform).max())
+    soundfile.write(content, waveform, SAMPLE_RATE, subtype="PCM_16", format=suffix.upper())
+    return content.getvalue()
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -80,27 +66,12 @@ def read_sums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
 
 
-def decoded(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
-    """Return the waveforms of some files of a data folder, decoding them if that was not done yet.
+def waveforms_and_digests(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
+    """Return the waveforms ``(files, 64000)``, float32, and SHA-256 digests of the files of a data folder's notes.
 
-    Parameters
-    ----------
-    folder : Path
-        The data folder.
-    files : list of Path
-        Its notes, always the same in the same order.
-
-    Returns
-    -------
-    waveforms : ndarray, shape (files, 64000), float32
-        Memory-mapped: untouched parts take no memory, and writing to it changes no file.
-    digests : list of str
-        SHA-256 of each file.
-
-    Raises
-    ------
-    ValueError
-        If a file is not in NSynth's format, or changed since it was fetched.
+    They are decoded if that was not done yet for the same files in the same order. The waveforms are memory-mapped:
+    untouched parts take no memory, and writing to them changes no file. ValueError if a file is not in NSynth's format,
+    or changed since it was fetched.
     """
     store = folder.parent / ".cache" / f"{folder.name}.npy"
     stamps = [[file.name, stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()]]
@@ -112,9 +83,9 @@ def decoded(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
 
 
 def digests(folder: Path, files: list[Path]) -> list[str]:
-    """Return the SHA-256 of each file, from `decoded` or, where that may not write, from the files."""
+    """Return the SHA-256 of each file, from `waveforms_and_digests` or, where that may not write, from the files."""
     try:
-        return decoded(folder, files)[1]
+        return waveforms_and_digests(folder, files)[1]
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -130,13 +101,12 @@ def _valid(store: Path, stamps: list[list]) -> list[str] | None:
     """Return the digests if the cache is whole and of just these files."""
     try:
         about = read_json(store.with_suffix(".json"))
-        whole = np.load(store, mmap_mode="r").shape == (len(stamps), SAMPLES)
+        whole = np.load(store, mmap_mode="r").shape == (len(stamps), SAMPLES) and len(about["digests"]) == len(stamps)
+        return about["digests"] if whole and about["files"] == stamps else None
     except PermissionError:
         raise
     except Exception:  # damaged, which NumPy reports in many ways
         return None
-    digests = about.get("digests")
-    return digests if whole and about.get("files") == stamps and len(digests or ()) == len(stamps) else None
 
 
 def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> list[str]:
@@ -149,11 +119,10 @@ def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> 
     with replacing(store) as beside, beside.open("wb") as waveforms:
         np.lib.format.write_array_header_1_0(waveforms, header | {"shape": (len(files), SAMPLES)})
         for file in tqdm(files, desc="decoding notes", leave=False, disable=None):
-            content = file.read_bytes()
-            digests.append(hashlib.sha256(content).hexdigest())
+            digests.append(hashlib.sha256(file.read_bytes()).hexdigest())
             if sums.get(f"audio/{file.name}", digests[-1]) != digests[-1]:
                 raise ValueError(f"{file} is not what {SUMS} says; delete it and fetch it again with make data")
-            waveforms.write(decode(content, str(file)).tobytes())
+            waveforms.write(read_waveform(file).tobytes())
         waveforms.flush()
         store.with_suffix(".json").unlink(missing_ok=True)  # it described the old waveforms
     write_json(store.with_suffix(".json"), {"files": stamps, "digests": digests})

@@ -4,8 +4,6 @@ The archive streams through the decompressor; nothing but the wanted notes touch
 its ``SHA256SUMS`` is there, which is written last.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io
@@ -14,7 +12,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,8 +23,8 @@ from tqdm import tqdm
 from .. import nsynth
 from ..files import locked, project_folder, remove_debris, replacing, write_json, write_text
 from ..grid import check_choice
-from .audio import SUMS, decode, read_sums
-from .notes import parse
+from .audio import SUMS, read_sums, read_waveform
+from .notes import note_name, parse
 
 ADDRESS = "http://download.magenta.tensorflow.org/datasets/nsynth/nsynth-{split}.jsonwav.tar.gz"
 SPLITS = ("train", "valid", "test")
@@ -51,29 +49,14 @@ def plan(split: str, source: str | None = None) -> str:
 
 
 def download(split: str, source: str | None = None, say: Callable[[str], None] = tqdm.write) -> Path:
-    """Fetch the notes of the eight roles of a split into ``data/nsynth-<split>``.
+    """Fetch the notes of the eight roles of a split ("train", "valid" or "test") into ``data/nsynth-<split>``.
 
-    Parameters
-    ----------
-    split : str
-        ``"train"``, ``"valid"`` or ``"test"``.
-    source : str, optional
-        Path or URL of the archive; by default NSynth's public address.
-    say : callable
-        Takes lines for the user.
+    `source` is the path or URL of the archive, by default NSynth's public address; `say` takes lines for the user.
+    Returns the folder: ``examples.json`` and ``audio/``, of these notes alone, and ``SHA256SUMS``.
 
-    Returns
-    -------
-    Path
-        The folder: ``examples.json`` and ``audio/``, of these notes alone, and ``SHA256SUMS``.
-
-    Raises
-    ------
-    FileNotFoundError, ConnectionError
-        If there is no archive, or its server cannot be reached. Notes that have arrived are kept.
-    ValueError
-        If the archive or a note in it is damaged, not NSynth's, or would leave the folder; what came out of it is
-        deleted.
+    FileNotFoundError or ConnectionError if there is no archive, or its server cannot be reached. ValueError if the
+    archive or a note in it is damaged, not NSynth's, or would leave the folder. Notes that have arrived are kept, and
+    compared with those of the next archive; none loads before all are there.
     """
     check_choice("split", split, SPLITS)
     folder = project_folder() / "data" / f"nsynth-{split}"
@@ -114,7 +97,6 @@ class _Fetch:
         self.expected = nsynth.paper_notes(self.data)  # None: only the metadata tell
         self.metadata: dict[str, dict] | None = None
         self.sums: dict[str, str] = {}  # of the notes seen in this pass
-        self.written: list[Path] = []
         self.faults: list[str] = []
 
     def run(self, source: str) -> None:
@@ -124,39 +106,29 @@ class _Fetch:
         if earlier:
             self.say(f"{earlier} notes are here from an earlier attempt; the archive is read again from its beginning")
         try:
-            with self._archive(source) as members:
-                for member, content in members:
-                    if self._take(member, content) and self._arrived():
-                        break
-        except (*_DAMAGE, ValueError) as error:
-            for file in self.written:  # nothing that came out of it can be trusted
-                file.unlink(missing_ok=True)
-            if isinstance(error, _DAMAGE):
-                raise ValueError(f"{source} is damaged or cut off: {error}; fetch it again") from error
-            raise
+            self._read(source)
+        except _DAMAGE as error:  # what came out of it is compared with the next archive's
+            raise ValueError(f"{source} is damaged or cut off: {error}; fetch it again") from error
         self._reconcile(source)
         write_json(self.folder / "examples.json", self.metadata)
         self.sums["examples.json"] = _digest(self.folder / "examples.json")
         names = sorted(self.sums, key=lambda name: (name != "examples.json", name))
         write_text(self.folder / SUMS, "".join(f"{self.sums[name]}  {name}\n" for name in names))
 
-    @contextmanager
-    def _archive(self, source: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]]:
-        """Yield the members of the archive, one at a time; then verify its checksum, if that is near."""
+    def _read(self, source: str) -> None:
+        """Take members until everything wanted has arrived; then verify the archive's checksum, if that is near."""
         bar = tqdm(desc=self.data, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
-
-        def members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
-            for member in archive:
-                archive.members = []  # tarfile would remember all of them
-                bar.total = stream.total
-                count = len(self.expected or self.metadata or ()) or "?"
-                bar.set_postfix_str(f"{len(self.sums)} of {count} notes", refresh=False)
-                bar.update(stream.position - bar.n)
-                yield member, archive.extractfile(member) if member.isreg() else None
-
         with closing(Stream(source, self.say)) as stream, bar, gzip.GzipFile(fileobj=stream) as content:
             with tarfile.open(fileobj=content, mode="r|", bufsize=1 << 16) as archive:
-                yield members(archive)
+                for member in archive:
+                    archive.members = []  # tarfile would remember all of them
+                    bar.total = stream.total
+                    count = len(self.expected or self.metadata or ()) or "?"
+                    bar.set_postfix_str(f"{len(self.sums)} of {count} notes", refresh=False)
+                    bar.update(stream.position - bar.n)
+                    file = archive.extractfile(member) if member.isreg() else None
+                    if self._take(member, file) and self._arrived():
+                        break
             if stream.total is None or stream.total - stream.position <= REST or not self._arrived():
                 while content.read(1 << 20):  # gzip's checksum is at the end
                     pass
@@ -184,25 +156,23 @@ class _Fetch:
 
     def _wanted(self, name: str) -> bool:
         match = _NOTE.fullmatch(name)
-        if not match or match["instrument"] not in self.role_of:
-            return False
-        return nsynth.used(self.data, self.role_of[match["instrument"]], int(match["pitch"]))
+        role = self.role_of.get(match["instrument"]) if match else None
+        return role is not None and nsynth.used(self.data, role, int(match["pitch"]))
 
     def _keep(self, note: str, content: bytes, name: str) -> None:
-        """Check a note and write it, unless it is there already."""
-        try:
-            decode(content, name)
-        except ValueError as error:
-            self.faults.append(str(error))
-            return
+        """Write a note, unless it is there already or bad."""
         file = self.folder / "audio" / f"{note}.wav"
         digest = hashlib.sha256(content).hexdigest()
         if _digest(file) != digest:
             if file.is_file():
-                self.say(f"{file} differs from the archive's, replaced")
-            with replacing(file) as beside:
-                beside.write_bytes(content)
-            self.written.append(file)
+                self.say(f"{file} differs from the archive's, replacing it")
+            try:
+                with replacing(file) as beside:
+                    beside.write_bytes(content)
+                    read_waveform(beside, name)
+            except ValueError as error:
+                self.faults.append(str(error))
+                return
         self.sums[f"audio/{note}.wav"] = digest
 
     def _arrived(self) -> bool:
@@ -229,10 +199,10 @@ class _Fetch:
             )
         for note, about in self.metadata.items():
             try:
-                entry = parse(about)
+                name = note_name(*parse(about))
             except ValueError as error:
                 raise ValueError(f"{source}: examples.json is damaged: {note} {error}") from error
-            if note != str(entry):
+            if note != name:
                 raise ValueError(f"{source}: examples.json says of {note} what its name does not: {about}")
 
 
@@ -258,16 +228,11 @@ def local(source: str) -> Path | None:
 
 
 class Stream:
-    """Bytes of a file or URL (see `local`), read once from front to end.
+    """Bytes of a file or URL (see `local`), read once from front to end; `say` takes a line for the user.
 
     A lost connection is resumed where it broke, by a range request, or by skipping what a server without ranges sends
-    again; the reader does not notice. `say` takes a line for the user.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError, ConnectionError
-        Also from `read`: if there is no such file or page, if the file changed between two connections, or if the
-        server could not be reached, several times in a row.
+    again; the reader does not notice. `read` raises a FileNotFoundError or ValueError if there is no such file or page,
+    or it changed between two connections; a ConnectionError if the server was out of reach several times in a row.
     """
 
     def __init__(self, source: str, say: Callable[[str], None]) -> None:
@@ -278,9 +243,8 @@ class Stream:
         self._chunks = self._local(file) if file else self._remote()
 
     def read(self, size: int) -> bytes:
-        """Return the next `size` bytes; fewer only at the end."""
-        while len(self._ahead) < size and (chunk := next(self._chunks, b"")):
-            self._ahead += chunk
+        """Return the next bytes, up to `size`; none only at the end."""
+        self._ahead = self._ahead or next(self._chunks, b"")
         part, self._ahead = self._ahead[:size], self._ahead[size:]
         self.position += len(part)
         return part

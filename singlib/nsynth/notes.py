@@ -4,8 +4,6 @@ A folder is in NSynth's format: ``examples.json`` (a dictionary of notes) and ``
 16 kHz, mono, 16 bit. J. Engel et al., "Neural Audio Synthesis of Musical Notes with WaveNet Autoencoders", 2017.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -23,41 +21,13 @@ from . import audio
 _FIELDS = {"instrument_str": str, "pitch": int, "velocity": int}
 
 
-class Entry(NamedTuple):
-    """What ``examples.json`` says of a note; as a string, the name that such a note has."""
-
-    instrument: str
-    pitch: int
-    velocity: int
-
-    def __str__(self) -> str:
-        return f"{self.instrument}-{self.pitch:03d}-{self.velocity:03d}"
+def note_name(instrument: str, pitch: int, velocity: int) -> str:
+    """Return the name of a note of an instrument or a role: ``keyboard_acoustic_007-060-100``."""
+    return f"{instrument}-{pitch:03d}-{velocity:03d}"
 
 
-def read_examples(file: Path) -> dict[str, Entry]:
-    """Read the entry of each note, by name; ValueError names file and entry if it is not in NSynth's format."""
-    try:
-        examples = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not a JSON of notes ({error}); fetch or copy it again") from error
-    if not isinstance(examples, dict):
-        raise ValueError(f"{file} is a {type(examples).__name__}, not a dictionary of notes; fetch or copy it again")
-    found = {}
-    for name, entry in examples.items():
-        try:
-            found[name] = parse(entry)
-        except ValueError as error:
-            raise ValueError(f"{file}: {printable(name)} {error}; fetch or copy it again") from error
-    return found
-
-
-def printable(name: str) -> str:
-    """Return a name as errors print it: on one short line."""
-    return name if name.isprintable() and 0 < len(name) < 80 else f"{name!r:.80}"
-
-
-def parse(entry: object) -> Entry:
-    """Return the fields of an entry; ValueError if one is missing or of another type."""
+def parse(entry: object) -> tuple[str, int, int]:
+    """Return instrument, pitch and velocity of an entry of ``examples.json``; ValueError says what is wrong with it."""
     if not isinstance(entry, dict):
         raise ValueError(f"is {entry!r:.80}, not a dictionary")
     for key, kind in _FIELDS.items():
@@ -66,16 +36,20 @@ def parse(entry: object) -> Entry:
         if type(entry[key]) is not kind:  # isinstance would take true for a whole number
             wanted = "whole number" if kind is int else "text"
             raise ValueError(f"has {key} {entry[key]!r:.80}; it should be a {wanted}")
-    return Entry(*(entry[key] for key in _FIELDS))
+    return tuple(entry[key] for key in _FIELDS)
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Make a dictionary of pairs; ValueError for a name given twice, of which json would keep the last."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
         raise ValueError(f"it has {max(names, key=names.count)!r} twice")
-    return content
+    return dict(pairs)
+
+
+def _printable(name: str) -> str:
+    """Return a name as errors print it: on one short line."""
+    return name if name.isprintable() and 0 < len(name) < 80 else f"{name!r:.80}"
 
 
 VELOCITIES = (25, 50, 75, 100, 127)  # MIDI velocities of NSynth
@@ -83,51 +57,34 @@ PITCHES = 128  # MIDI pitches
 
 
 class Instrument(NamedTuple):
-    """A row of the paper's Table 2, with the MIDI pitches of NSynth's metadata."""
+    """A row of the paper's Table 2, with the MIDI pitches of NSynth's metadata, and who stands in for it elsewhere."""
 
-    name: str
+    name: str  # in NSynth's train split
     lowest: int
     highest: int
     notes: int
     generated: int
+    stand_in: str  # in NSynth's valid and test splits
+    mini: str  # in data/mini
 
 
 TABLE2 = {
-    "keys": Instrument("keyboard_acoustic_007", 21, 108, 440, 89),
-    "mallet": Instrument("mallet_acoustic_011", 21, 108, 440, 89),
-    "voice": Instrument("vocal_acoustic_011", 38, 82, 225, 52),
-    "brass1": Instrument("brass_acoustic_001", 31, 64, 170, 41),
-    "brass2": Instrument("brass_acoustic_002", 24, 88, 325, 41),
-    "brass3": Instrument("brass_acoustic_003", 41, 77, 185, 32),
-    "brass4": Instrument("brass_acoustic_004", 24, 88, 325, 41),
-    "brass5": Instrument("brass_acoustic_005", 24, 88, 325, 41),
+    "keys": Instrument("keyboard_acoustic_007", 21, 108, 440, 89, "keyboard_acoustic_004", "fluidr3_grand_piano"),
+    "mallet": Instrument("mallet_acoustic_011", 21, 108, 440, 89, "mallet_acoustic_062", "fluidr3_vibraphone"),
+    "voice": Instrument("vocal_acoustic_011", 38, 82, 225, 52, "vocal_acoustic_000", "fluidr3_choir_aahs"),
+    "brass1": Instrument("brass_acoustic_001", 31, 64, 170, 41, "brass_acoustic_059", "fluidr3_trombone"),
+    "brass2": Instrument("brass_acoustic_002", 24, 88, 325, 41, "brass_acoustic_006", "fluidr3_trumpet"),
+    "brass3": Instrument("brass_acoustic_003", 41, 77, 185, 32, "brass_acoustic_015", "fluidr3_tuba"),
+    "brass4": Instrument("brass_acoustic_004", 24, 88, 325, 41, "brass_acoustic_016", "fluidr3_french_horn"),
+    "brass5": Instrument("brass_acoustic_005", 24, 88, 325, 41, "brass_acoustic_046", "fluidr3_brass_section"),
 }
 
-_STAND_INS = {
-    "keys": "keyboard_acoustic_004",
-    "mallet": "mallet_acoustic_062",
-    "voice": "vocal_acoustic_000",
-    "brass1": "brass_acoustic_059",
-    "brass2": "brass_acoustic_006",
-    "brass3": "brass_acoustic_015",
-    "brass4": "brass_acoustic_016",
-    "brass5": "brass_acoustic_046",
-}
 # Which instrument plays which role of Table 2, for each folder under data/.
 ROLES = {
     "nsynth-train": {role: row.name for role, row in TABLE2.items()},
-    "nsynth-valid": _STAND_INS,  # the same instruments, other notes
-    "nsynth-test": _STAND_INS,
-    "mini": {
-        "keys": "fluidr3_grand_piano",
-        "mallet": "fluidr3_vibraphone",
-        "voice": "fluidr3_choir_aahs",
-        "brass1": "fluidr3_trombone",
-        "brass2": "fluidr3_trumpet",
-        "brass3": "fluidr3_tuba",
-        "brass4": "fluidr3_french_horn",
-        "brass5": "fluidr3_brass_section",
-    },
+    "nsynth-valid": {role: row.stand_in for role, row in TABLE2.items()},
+    "nsynth-test": {role: row.stand_in for role, row in TABLE2.items()},
+    "mini": {role: row.mini for role, row in TABLE2.items()},
 }
 # What the notes of each folder are, for cards.
 _NSYNTH = "(J. Engel et al., 2017, CC BY 4.0)"
@@ -141,38 +98,6 @@ SOURCES = {
 NOISE_FROM = {"brass_acoustic_046": 84}
 
 
-@dataclass(frozen=True)
-class Notes:
-    """Notes of one or several instruments, in the order of role, pitch and velocity.
-
-    Attributes
-    ----------
-    waveforms : ndarray, shape (notes, 64000), float32
-        In [-1, 1], at 16 kHz; memory-mapped (see `singlib.nsynth.audio`).
-    instrument, pitch, velocity : ndarray, shape (notes,), int64
-        Index into `roles`, MIDI pitch, index into `VELOCITIES`.
-    roles : tuple of str
-        The instruments, by role.
-    digest : str
-        SHA-256 over the labels and files of the notes.
-    """
-
-    waveforms: np.ndarray
-    instrument: np.ndarray
-    pitch: np.ndarray
-    velocity: np.ndarray
-    roles: tuple[str, ...]
-    digest: str
-
-    def __len__(self) -> int:
-        return len(self.pitch)
-
-    def labels(self) -> list[Label]:
-        """Return the label of each note."""
-        columns = zip(self.instrument, self.pitch, self.velocity, strict=True)
-        return [Label(self.roles[i], int(p), VELOCITIES[v]) for i, p, v in columns]
-
-
 class Label(NamedTuple):
     """What a note is: role of its instrument, MIDI pitch, MIDI velocity."""
 
@@ -181,7 +106,27 @@ class Label(NamedTuple):
     velocity: int
 
     def __str__(self) -> str:
-        return f"{self.role}-{self.pitch:03d}-{self.velocity:03d}"
+        return note_name(*self)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Notes of one or several instruments, in the order of role, pitch and velocity; labels are ``(notes,)``, int64."""
+
+    waveforms: np.ndarray  # (notes, 64000), float32 in [-1, 1], at 16 kHz; memory-mapped (see `singlib.nsynth.audio`)
+    instrument: np.ndarray  # index into `roles`
+    pitch: np.ndarray  # MIDI pitch
+    velocity: np.ndarray  # index into `VELOCITIES`
+    roles: tuple[str, ...]  # the instruments, by role
+    digest: str  # SHA-256 over the labels and files of the notes
+
+    def __len__(self) -> int:
+        return len(self.pitch)
+
+    def labels(self) -> list[Label]:
+        """Return the label of each note."""
+        columns = zip(self.instrument, self.pitch, self.velocity, strict=True)
+        return [Label(self.roles[i], int(p), VELOCITIES[v]) for i, p, v in columns]
 
 
 def used(data: str, role: str, pitch: int) -> bool:
@@ -196,7 +141,7 @@ def paper_notes(data: str) -> dict[str, Label] | None:
     if data != "nsynth-train":
         return None
     return {
-        f"{row.name}-{pitch:03d}-{velocity:03d}": Label(role, pitch, velocity)
+        note_name(row.name, pitch, velocity): Label(role, pitch, velocity)
         for role, row in TABLE2.items()
         for pitch in range(row.lowest, row.highest + 1)
         for velocity in VELOCITIES
@@ -206,13 +151,8 @@ def paper_notes(data: str) -> dict[str, Label] | None:
 def index(data: str) -> dict[Label, Path]:
     """Map every note of the eight roles under ``data/<data>`` to its file, in the order of role, pitch and velocity.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the folder, its ``examples.json`` or the file of a note is missing.
-    ValueError
-        If `data` is not a key of `ROLES`, or ``examples.json`` is damaged, contradicts the name of a note or gives it a
-        pitch or velocity that NSynth has not.
+    FileNotFoundError if the folder, its ``examples.json`` or a note is missing. ValueError if `data` is not a key of
+    `ROLES`, or ``examples.json`` is damaged, contradicts a note's name, or gives it a pitch or velocity NSynth has not.
     """
     check_choice("data", data, ROLES)
     folder = project_folder() / "data" / data
@@ -225,43 +165,48 @@ def _index(folder: Path, changed: tuple[int, ...]) -> dict[Label, Path]:
     """Read the index of a folder; kept until its list or its files change."""
     data, examples = folder.name, folder / "examples.json"
     role_of = {instrument: role for role, instrument in ROLES[data].items()}
-    found = {}
-    for name, entry in _examples(examples).items():
-        instrument, pitch, velocity = entry
-        if instrument not in role_of and name.rsplit("-", 2)[0] not in role_of:
-            continue
-        if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
-            raise ValueError(
-                f"{examples}: {printable(name)} has pitch {pitch} and velocity {velocity}; "
-                f"pitches are 0 to 127, velocities {VELOCITIES}"
-            )
-        if name != str(entry):
-            raise ValueError(
-                f"{examples}: {printable(name)} is said to be {printable(str(entry))}; "
-                "fetch or copy it again, one of the two is wrong"
-            )
+    files = {}
+    for name, entry in _read_examples(examples).items():
+        try:
+            instrument, pitch, velocity = parse(entry)
+            if not role_of.keys() & {instrument, name.rsplit("-", 2)[0]}:
+                continue
+            if not 0 <= pitch < PITCHES or velocity not in VELOCITIES:
+                known = f"pitches are 0 to 127, velocities {VELOCITIES}"
+                raise ValueError(f"has pitch {pitch} and velocity {velocity}; {known}")
+            if name != note_name(instrument, pitch, velocity):
+                other = _printable(note_name(instrument, pitch, velocity))
+                raise ValueError(f"is said to be {other}, one of the two is wrong")
+        except ValueError as error:
+            raise ValueError(f"{examples}: {_printable(name)} {error}; fetch or copy it again") from error
         if not used(data, role_of[instrument], pitch):
             continue
-        files = [folder / "audio" / f"{name}{suffix}" for suffix in (".wav", ".flac")]
-        file = next(filter(Path.is_file, files), None)
+        places = [folder / "audio" / f"{name}{suffix}" for suffix in (".wav", ".flac")]
+        file = next(filter(Path.is_file, places), None)
         if file is None:
-            raise FileNotFoundError(f"{files[0]} (or .flac) is missing, but {examples} lists it")
-        found[Label(role_of[instrument], pitch, velocity)] = file
+            raise FileNotFoundError(f"{places[0]} (or .flac) is missing, but {examples} lists it")
+        files[Label(role_of[instrument], pitch, velocity)] = file
     order = list(TABLE2)
-    return dict(sorted(found.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
+    return dict(sorted(files.items(), key=lambda item: (order.index(item[0].role), *item[0][1:])))
 
 
-def _examples(file: Path) -> dict[str, Entry]:
+def _read_examples(file: Path) -> dict[str, object]:
     """Read an ``examples.json``, or say where to get one."""
-    if not project_folder().is_dir():
-        raise FileNotFoundError(f"SINGLIB_ROOT is {project_folder()}, where there is no folder")
+    root = project_folder()
+    if not root.is_dir():
+        raise FileNotFoundError(f"SINGLIB_ROOT is {root}, where there is no folder")
     if not file.is_file():
         data = file.parent.name
         fetch = f"make data SPLIT={data.removeprefix('nsynth-')}" if data != "mini" else "git checkout data/mini"
-        elsewhere = f", or set SINGLIB_ROOT, now {project_folder()}, to where they are"
-        other = elsewhere if os.environ.get("SINGLIB_ROOT") else ""
+        other = f", or set SINGLIB_ROOT, now {root}, to where they are" if os.environ.get("SINGLIB_ROOT") else ""
         raise FileNotFoundError(f"{file} is missing: fetch the notes with `{fetch}`{other}")
-    return read_examples(file)
+    try:
+        examples = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is not a JSON of notes ({error}); fetch or copy it again") from error
+    if not isinstance(examples, dict):
+        raise ValueError(f"{file} is a {type(examples).__name__}, not a dictionary of notes; fetch or copy it again")
+    return examples
 
 
 def at_hand(data: str) -> bool:
@@ -281,34 +226,22 @@ def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
 
 def digest(data: str, roles: tuple[str, ...]) -> str:
     """Return the SHA-256 over labels and file contents of the notes of some roles."""
-    every = audio.digests(project_folder() / "data" / data, list(index(data).values()))
-    return _digest(select(data, roles), dict(zip(index(data), every, strict=True)))
-
-
-def _digest(chosen: dict[Label, Path], digests: dict[Label, str]) -> str:
+    chosen = select(data, roles)
+    digests = audio.digests(project_folder() / "data" / data, list(index(data).values()))
     total = hashlib.sha256()
-    for label in chosen:
-        total.update(f"{label}\n".encode() + bytes.fromhex(digests[label]))
+    for label, file_digest in zip(index(data), digests, strict=True):
+        if label in chosen:
+            total.update(f"{label}\n".encode() + bytes.fromhex(file_digest))
     return total.hexdigest()
 
 
 def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
-    """Read all notes of some roles, in the order of role, pitch and velocity.
+    """Read all notes of some roles of a folder (a key of `ROLES`), in the order of role, pitch and velocity.
 
-    Parameters
-    ----------
-    data : str
-        A key of `ROLES`.
-    roles : tuple of str
-        For example ``("keys",)``.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the data are missing or a file is not in NSynth's format; the message names it.
+    FileNotFoundError or ValueError names what is missing or not in NSynth's format.
     """
     chosen = select(data, roles)
-    waveforms, digests = audio.decoded(project_folder() / "data" / data, list(index(data).values()))
+    waveforms, _ = audio.waveforms_and_digests(project_folder() / "data" / data, list(index(data).values()))
     rows = np.array([row for row, label in enumerate(index(data)) if label in chosen])
     if len(rows) == rows[-1] - rows[0] + 1:
         rows = slice(rows[0], rows[-1] + 1)  # a view, as for every set of Table 1
@@ -318,5 +251,5 @@ def load_notes(data: str, roles: tuple[str, ...]) -> Notes:
         pitch=np.array([label.pitch for label in chosen]),
         velocity=np.array([VELOCITIES.index(label.velocity) for label in chosen]),
         roles=roles,
-        digest=_digest(chosen, dict(zip(index(data), digests, strict=True))),
+        digest=digest(data, roles),
     )

@@ -1,9 +1,9 @@
 """Which notes there are, and which of them models generate and figures show."""
 
-from __future__ import annotations
-
-import csv
 from collections.abc import Iterable
+from itertools import groupby
+
+import pandas as pd
 
 from ..files import project_folder
 from .notes import TABLE2, VELOCITIES, Label, at_hand, index
@@ -19,13 +19,12 @@ def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
     Where the data folder is not there, those that records which come with the project were made from. FileNotFoundError
     if there are none of these either, ValueError if no role has a note.
     """
-    listed = next(iter(sorted((project_folder() / "data").glob(f"*/{data}.csv"))), None)
-    if at_hand(data) or listed is None:
-        found = list(index(data))
+    lists = sorted((project_folder() / "data").glob(f"*/{data}.csv"))
+    if at_hand(data) or not lists:
+        every = list(index(data))
     else:
-        with listed.open(newline="", encoding="utf-8") as rows:
-            found = [Label(row["role"], int(row["pitch"]), int(row["velocity"])) for row in csv.DictReader(rows)]
-    chosen = [label for label in found if label.role in roles]
+        every = [Label(*row) for row in pd.read_csv(lists[0])[list(Label._fields)].itertuples(index=False)]
+    chosen = [label for label in every if label.role in roles]
     if not chosen:
         raise ValueError(f"data/{data} holds no note of {', '.join(roles)}")
     return chosen
@@ -33,29 +32,27 @@ def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
 
 def counts(data: str) -> dict[str, int]:
     """Return how many notes a data folder has of each role; FileNotFoundError as `labels`."""
-    found = [label.role for label in labels(data)]
-    return {role: found.count(role) for role in TABLE2}
+    played = [label.role for label in labels(data)]
+    return {role: played.count(role) for role in TABLE2}
 
 
 def nearest(data: str, role: str, pitch: int, velocity: int) -> Label:
     """Return the note of a role that is nearest in pitch, then in velocity."""
-    return _nearest(labels(data, (role,)), (pitch, velocity))
+    return nearest_of(labels(data, (role,)), pitch, velocity)
+
+
+def nearest_of(labels: Iterable[Label], pitch: int, velocity: int) -> Label:
+    """Return the one of some notes that is nearest in pitch, then in velocity."""
+    return min(labels, key=lambda label: (abs(label.pitch - pitch), abs(label.velocity - velocity)))
 
 
 def examples(labels: Iterable[Label]) -> list[Label]:
     """Choose a note of each role: the one of Figures 16-22, or the middle of Table 2's range at velocity 100."""
-    labels = list(labels)
     chosen = []
-    for role in dict.fromkeys(label.role for label in labels):
+    for role, own in groupby(labels, key=lambda label: label.role):
         middle = (TABLE2[role].lowest + TABLE2[role].highest) // 2
-        chosen.append(
-            _nearest([label for label in labels if label.role == role], FIGURE_NOTES.get(role, (middle, 100)))
-        )
+        chosen.append(nearest_of(own, *FIGURE_NOTES.get(role, (middle, 100))))
     return chosen
-
-
-def _nearest(labels: list[Label], wanted: tuple[int, int]) -> Label:
-    return min(labels, key=lambda label: (abs(label.pitch - wanted[0]), abs(label.velocity - wanted[1])))
 
 
 def notes_to_generate(data: str, role: str) -> list[Label]:
@@ -71,7 +68,7 @@ def notes_to_generate(data: str, role: str) -> list[Label]:
     for place in range(wanted):
         pitch = pitches[place * len(pitches) // wanted]
         velocity = VELOCITIES[2 * place % len(VELOCITIES)]  # by twos: neighbours in pitch differ in velocity
-        chosen.append(_nearest(left, (pitch, velocity)))
+        chosen.append(nearest_of(left, pitch, velocity))
         left.remove(chosen[-1])
     if role in FIGURE_NOTES:
         shown = nearest(data, role, *FIGURE_NOTES[role])

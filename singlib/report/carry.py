@@ -1,10 +1,7 @@
 """What of finished runs is committed under ``data/<profile>/``: their records, and the sounds that a report plays."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 import soundfile
@@ -15,7 +12,7 @@ from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile, cells, check_
 from ..listening.spectrograms import Note
 from ..nsynth import Label, selection
 from ..runs.model_cards import publish
-from ..runs.records import FRAMES, carried_cells, carried_folder, read_carried, target_file
+from ..runs.records import FRAMES, carried_cells, carried_folder, read_carried
 from ..runs.run_folder import Run
 from .figures import FIGURES
 
@@ -48,26 +45,12 @@ def notes_played(profile: Profile) -> dict[str, list[Label]]:
 
 
 def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
-    """Put the finished runs of a profile into ``data/<profile>/`` (`singlib.runs.records`), and the weights of some.
+    """Put the finished runs of a profile into ``data/<profile>/`` (`singlib.runs.records`); return all cells there now.
 
-    Parameters
-    ----------
-    profile : Profile
-        The profile; its notes must be there.
-    models : sequence of str
-        Names of the cells whose weights are carried too (`publish`).
-
-    Returns
-    -------
-    list of str
-        Names of all cells that are carried now.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the notes are missing, or a model is none of the profile's finished ones.
+    The weights of the cells named in `models` go along (`publish`). FileNotFoundError or ValueError if the profile's
+    notes are missing, or a model is none of its finished ones.
     """
-    nsynth.index(profile.data)  # without the notes no run is known to be fresh
+    notes = nsynth.index(profile.data)  # without them no run is known to be fresh
     runs = (Run(cell, profile) for cell in cells(profile))
     finished = {run.cell.name: run for run in runs if run.state() == "done"}
     for name in models:
@@ -89,26 +72,20 @@ def carry_runs(profile: Profile, models: Sequence[str] = ()) -> list[str]:
         if place.name in finished or place.name not in kept:
             shutil.rmtree(place)
     for run in finished.values():
-        _copy(run, folder / "cells" / run.cell.name, played.get(run.cell.name, []))
-    labels = pd.DataFrame(nsynth.index(profile.data).keys())
+        place, labels = folder / "cells" / run.cell.name, played.get(run.cell.name, [])
+        (place / "generated" if labels else place).mkdir(parents=True)
+        for label in labels:
+            shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
+        shutil.copyfile(run.folder / "cell.json", place / "cell.json")
+        marker = read_json(run.folder / "done.json")
+        marker.pop("files", None)  # of the run's folder, not of what is carried
+        write_json(place / "done.json", marker)  # last: a kill leaves nothing that looks whole
     with replacing(folder / f"{profile.data}.csv") as beside:
-        labels.to_csv(beside, index=False)
+        pd.DataFrame(notes.keys()).to_csv(beside, index=False)
     for label in sorted({figure.label(profile) for figure in FIGURES.values() if isinstance(figure, Note)}):
-        samples, rate = soundfile.read(target_file(profile, label), dtype="int16")
+        samples, rate = soundfile.read(notes[label], dtype="int16")
         with replacing(folder / "targets" / f"{label}.flac") as beside:
             soundfile.write(beside, samples, rate)
     for name in models:
         publish(finished[name])
     return names
-
-
-def _copy(run: Run, place: Path, played: list[nsynth.Label]) -> None:
-    """Copy what is carried of one run, its marker last: a kill leaves nothing that looks whole."""
-    place.mkdir(parents=True)
-    for label in played:
-        (place / "generated").mkdir(exist_ok=True)
-        shutil.copyfile(run.generated_file(label), place / "generated" / f"{label}.flac")
-    shutil.copyfile(run.folder / "cell.json", place / "cell.json")
-    marker = read_json(run.folder / "done.json")
-    marker.pop("files", None)  # of the run's folder, not of what is carried
-    write_json(place / "done.json", marker)

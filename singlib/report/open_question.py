@@ -3,8 +3,6 @@
 A *kind* is a training loss and an activation, "CQT/ELU". Every frame has its columns also where no model is finished.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 from librosa import midi_to_hz
 
@@ -19,13 +17,9 @@ KIND = ["instruments", "training_loss", "activation", "kind"]
 
 
 def relative_losses(records: Records, instruments: str = "keys") -> pd.DataFrame:
-    """Return the losses of one set's corrected models, relative to those of their untrained autoencoder.
+    """Return the losses of one set's corrected models, also relative to those of their untrained autoencoder.
 
-    Returns
-    -------
-    DataFrame
-        A row for each model, stage, epoch and spectrum: `KIND`, ``cell``, ``stage``, ``epoch``, ``spectrum``,
-        ``loss`` and ``relative``.
+    Columns: `KIND`, ``cell``, ``stage``, ``epoch``, ``spectrum``, ``loss`` and ``relative``.
     """
     history = _corrected(records.history)
     if history.empty:
@@ -50,12 +44,9 @@ def grades_by_kind(records: Records) -> pd.DataFrame:
 def training_and_grades(records: Records) -> pd.DataFrame:
     """Return a row for each corrected model: what its training took, and how it sounds.
 
-    Returns
-    -------
-    DataFrame
-        Columns of `Records.about`, ``kind``; ``updates`` and ``notes_seen`` of autoencoder and fine-tuning, the stages
-        that train on sound; ``seconds`` of all three stages; ``in_tune``, the share in % of the generated notes in the
-        pitch tracker's range that are heard at their label; ``score``, the mean grade, 0 to 5.
+    Columns of `Records.about`, ``kind``; ``updates`` and ``notes_seen`` of autoencoder and fine-tuning, the stages that
+    train on sound; ``seconds`` of all three stages; ``in_tune``, the share in % of the generated notes in the pitch
+    tracker's range that are heard at their label; ``score``, the mean grade, 0 to 5.
     """
     about = _corrected(records.about)
     if about.empty:

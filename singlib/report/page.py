@@ -3,8 +3,6 @@
 `page.html.j2` is its template: contents at the side (at the top on a phone), pictures and sounds inside.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import partial
@@ -17,13 +15,8 @@ from ..runs.records import Records
 from . import figures, tables, verdicts
 
 REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
-
 LIMIT = 30_000_000  # bytes that a page may have, to be sent by mail
-
-
-def headings(main: str) -> list[tuple[str, str, str]]:
-    """Return level, id and text of each heading that nbconvert has written."""
-    return re.findall(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"', main)
+HEADING = re.compile(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"')  # as nbconvert writes it: level, id, text
 
 
 def anchors(main: str) -> list[tuple[str, list[str]]]:
@@ -33,24 +26,9 @@ def anchors(main: str) -> list[tuple[str, list[str]]]:
 
 
 def write(notebooks: list[Path], page: Path) -> Path:
-    """Write executed notebooks, without their code, as one page.
+    """Write executed notebooks, without their code, as one HTML file, and return its path.
 
-    Parameters
-    ----------
-    notebooks : list of Path
-        In the order of the page; the first heading of the first is its title.
-    page : Path
-        The HTML file to write.
-
-    Returns
-    -------
-    Path
-        `page`.
-
-    Raises
-    ------
-    ValueError
-        If the page would have more than 30 MB.
+    The first heading of the first is the title. ValueError if the page would have more than 30 MB.
     """
     import nbformat  # seconds to import, and every command imports this module
     from nbconvert import HTMLExporter
@@ -59,7 +37,7 @@ def write(notebooks: list[Path], page: Path) -> Path:
     title = cells[0].source.splitlines()[0].lstrip("# ")
     exporter = HTMLExporter(
         template_file=str(Path(__file__).with_name("page.html.j2")),
-        filters={"headings": headings, "anchors": anchors},
+        filters={"headings": HEADING.findall, "anchors": anchors},
         exclude_input=True,
         exclude_output_prompt=True,
         embed_images=True,
@@ -74,14 +52,8 @@ def write(notebooks: list[Path], page: Path) -> Path:
 def report(profile: Profile) -> Path:
     """Execute the report's notebooks into ``figures/<profile>/`` and join them to a page; return the page's path.
 
-    Raises
-    ------
-    NotebookError
-        If one stops, for example because the profile's notes are missing.
-    PermissionError
-        If nothing may be written there.
-    ValueError
-        If the page would be too large to send.
+    NotebookError if one stops, for example because the profile's notes are missing, PermissionError if nothing may be
+    written there, ValueError as `write`.
     """
     folder = project_folder() / "figures" / profile.name
     check_writable(folder)
@@ -100,13 +72,7 @@ PARTS: dict[str, Callable[[Records], object]] = {
 
 
 def save_parts(names: list[str], records: Records) -> None:
-    """Save some parts of the report under ``figures/<profile>/``.
-
-    Raises
-    ------
-    ValueError
-        If a name is none of `PARTS`; nothing is saved then.
-    """
+    """Save some parts of the report under ``figures/<profile>/``; none, but a ValueError, if one is not of `PARTS`."""
     for name in names:
         check_choice("part", name, PARTS)
     for name in names:

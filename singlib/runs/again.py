@@ -1,10 +1,7 @@
 """A recorded cell trained again from its ``cell.json``: does it give the recorded history?"""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -18,40 +15,20 @@ from .run_folder import RECIPE
 from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable, resolve_device
 
 CLOSE = 1e-4  # relative: before training, the rounding of any processor is less
-DRAWS, MORE = 2, 20  # training is chaotic: allow MORE times the largest effect of rounding in DRAWS trainings
+TRAININGS, MORE = 2, 20  # training is chaotic: allow MORE times the largest effect of rounding in so many TRAININGS
 
 
-def train_again(
-    folder: Path, epochs: int = 3, device: str = "auto", log: Callable[[str], None] = print
-) -> pd.DataFrame:
-    """Train the first epochs of a recorded cell again, and compare them with its record.
+def train_again(folder: Path, epochs: int = 3, log: Callable[[str], None] = print) -> pd.DataFrame:
+    """Train the first epochs (at most) of a recorded cell's autoencoder again, and compare them with its record.
 
     On the same machine they are the same to the bit. Another processor rounds differently, and training amplifies it:
     Adam takes a whole step even where a gradient is all rounding. Where the losses are not `CLOSE`, the cell is trained
     a few times more with rounded gradients, to learn how much rounding explains here; on the record's own machine
-    nothing is allowed for.
+    nothing is allowed for. `folder` has a ``cell.json``: a run's, or one under ``data/<profile>/cells/``.
 
-    Parameters
-    ----------
-    folder : Path
-        With ``cell.json``: a run's, or one under ``data/<profile>/cells/``.
-    epochs : int
-        How many of the autoencoder, at most, after epoch 0, before training.
-    device : str
-        ``"auto"``, or a device of torch.
-    log : callable
-        Takes lines for the user.
-
-    Returns
-    -------
-    DataFrame
-        ``epoch``, ``spectrum``, ``recorded`` and ``now`` (losses), ``difference`` (relative), and how much of it
-        rounding may explain, ``allowed``.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such record, its notes are missing or others, or it is of another recipe.
+    Returns ``epoch``, ``spectrum``, ``recorded`` and ``now`` (losses), ``difference`` (relative), and how much of it
+    rounding may explain, ``allowed``. FileNotFoundError or ValueError if there is no such record, its notes are missing
+    or others, or it is of another recipe.
     """
     try:
         facts = read_json(folder / "cell.json")
@@ -60,41 +37,38 @@ def train_again(
     for part in ("recipe", "cell", "sizes", "profile", "data_digest", "device", "platform"):
         if part not in facts:
             raise ValueError(f"{folder / 'cell.json'} is damaged (no {part})")
-    cell = Cell(**facts["cell"])
-    known = {field.name for field in fields(Profile)}
-    sizes = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["sizes"].items() if key in known}
-    profile = Profile(name=facts["profile"], **sizes)
     if facts["recipe"] != RECIPE:
         raise ValueError(f"{folder} is of recipe {facts['recipe']}, this singlib trains by recipe {RECIPE}")
+    cell = Cell(**facts["cell"])
+    profile = Profile(name=facts["profile"], **facts["sizes"] | {"epochs": tuple(facts["sizes"]["epochs"])})
     notes = nsynth.load_notes(profile.data, cell.roles)
     if notes.digest != facts["data_digest"]:
         raise ValueError(f"data/{profile.data} holds other notes than {folder} was trained on")
-    where = resolve_device(device)
+    where = resolve_device()
     keep_freed_memory()
     make_repeatable(profile.threads, where)
     recorded = history_of(folder)
     recorded = recorded[recorded.stage == STAGES[0]].set_index(["epoch", "spectrum"]).loss
     epochs = min(epochs, profile.epochs[0])
-    trainer = Trainer(cell, profile, notes, where)
-    now = _first_epochs(trainer, epochs)
-    found = pd.DataFrame({"recorded": recorded.reindex(now.index), "now": now}).reset_index()
-    found["difference"] = (found.now / found.recorded - 1).abs().fillna(float("inf"))  # of NaN
-    for row in found.itertuples():
+    now = _first_epochs(Trainer(cell, profile, notes, where), epochs)
+    compared = pd.DataFrame({"recorded": recorded.reindex(now.index), "now": now}).reset_index()
+    compared["difference"] = (compared.now / compared.recorded - 1).abs().fillna(float("inf"))  # of NaN
+    for row in compared.itertuples():
         losses = f"{row.spectrum} {row.now:.6g}, recorded {row.recorded:.6g}"
         log(f"epoch {row.epoch}  {losses} ({row.difference:.1e} apart)")
-    found["allowed"] = CLOSE
+    compared["allowed"] = CLOSE
     first = facts.get("legs", [facts])[0]  # a record may have been begun on another machine
     ours = (first["device"], first["platform"]) == (device_name(where), platform.platform())
-    if (found.difference > CLOSE).any() and not ours:
-        log(f"training {DRAWS} times more, with gradients rounded in other ways")
-        draws = []
-        for draw in range(DRAWS):
+    if (compared.difference > CLOSE).any() and not ours:
+        log(f"training {TRAININGS} times more, with gradients rounded in other ways")
+        differences = []
+        for seed in range(TRAININGS):
             trainer = Trainer(cell, profile, notes, where)
-            _round_gradients(trainer, draw)
-            draws.append((_first_epochs(trainer, epochs) / now - 1).abs())
-        apart = pd.concat(draws, axis=1).max(axis=1).groupby("spectrum").cummax()
-        found["allowed"] = (MORE * apart).clip(lower=CLOSE).fillna(CLOSE).to_numpy()
-    return found
+            _round_gradients(trainer, seed)
+            differences.append((_first_epochs(trainer, epochs) / now - 1).abs())
+        apart = pd.concat(differences, axis=1).max(axis=1).groupby("spectrum").cummax()
+        compared["allowed"] = (MORE * apart).clip(lower=CLOSE).fillna(CLOSE).to_numpy()
+    return compared
 
 
 def _first_epochs(trainer: Trainer, epochs: int) -> pd.Series:

@@ -1,7 +1,5 @@
 """The grid: papermill for each cell, on a Dask cluster of this machine or of others."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket
@@ -36,47 +34,32 @@ WORKERS_WITHIN = 10.0  # seconds to wait before telling the user that a schedule
 
 
 def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str | None:
-    """Execute the notebook of one cell into its run folder; runs on a worker.
+    """Execute the notebook of one cell into its run folder, on a worker, which must see the runner's folder `root`.
 
-    Parameters
-    ----------
-    cell, profile : Cell, Profile
-        What to train.
-    root : str
-        The runner's project folder, which the worker must see too.
-    retries : int
-        How often to retry when the kernel dies or memory is short.
-
-    Returns
-    -------
-    str or None
-        The notebook's error, and where it was kept; None if it ended well.
+    `retries` are for a kernel that dies or lacks memory. Returns the error and where the notebook was kept, or None.
     """
     folder = Path(root) / "runs" / profile.name
     if not (Path(root) / "notebooks").is_dir():
         return f"{socket.gethostname()} does not see {root}, the folder of the runner: share it, or mount it there"
     os.environ["SINGLIB_ROOT"] = root
     failure = folder / ".failed" / f"{cell.name}.json"
-    message = ""
+    message, passing = "", True
     waiting = f"{cell.name}: another worker runs its notebook, waiting"
     try:
         with locked(folder / ".locks" / f"{cell.name}.notebook", waiting):
             failure.unlink(missing_ok=True)
             parameters = asdict(cell) | {"profile": profile.name}
-            for left in reversed(range(retries + 1)):
+            while passing and retries >= 0:
                 try:
                     execute(Path(root), "train", folder / cell.name / "train.ipynb", parameters)
                     return None
                 except NotebookError as error:
-                    message = str(error)
-                    if not (error.passing and left):
-                        break
+                    message, passing, retries = str(error), error.passing, retries - 1
                 except Exception as error:  # of the disk, of papermill, of Jupyter: not of the training
-                    message = f"{type(error).__name__}: {error}"
-                    break
+                    message, passing = f"{type(error).__name__}: {error}", False
             write_json(failure, {"error": message, "host": socket.gethostname(), "at": f"{datetime.now():%F %T}"})
     except OSError as error:  # the failure could not be written either
-        return message or f"{type(error).__name__}: {error}"
+        message = message or f"{type(error).__name__}: {error}"
     return message
 
 
@@ -97,34 +80,18 @@ def run_grid(
 ) -> dict[str, str]:
     """Train every cell that has no finished records yet, each in an executed notebook.
 
-    Parameters
-    ----------
-    profile : Profile
-        The cells and their size.
-    pattern : str
-        Only cells whose name matches, for example ``"keys-*-CQT-*"``.
-    workers : int, optional
-        Cells at a time on this machine; `default_workers` if left out.
-    scheduler : str or Client, optional
-        A Dask scheduler's address, or a client of it, whose workers run the cells instead; each must have one thread
-        (``dask worker --nthreads 1``) and see the project folder.
-    retries : int
-        How often to retry a cell whose kernel dies or lacks memory.
+    Only those whose name matches `pattern`, for example ``"keys-*-CQT-*"``, on this machine `workers` at a time
+    (`default_workers` if left out), or on the workers of a Dask scheduler, by its address or a client of it; these must
+    have one thread each (``dask worker --nthreads 1``) and see the project folder. A cell whose kernel dies or lacks
+    memory is tried again as often as `retries` says.
 
-    Returns
-    -------
-    dict
-        Name -> error of each cell that failed; the others are done.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the notes are missing or damaged, no cell matches, or a worker has several threads. Nothing has run then.
-    ConnectionError
-        If the scheduler cannot be reached, or is lost; finished cells stay finished.
+    Returns name -> error of each cell that failed; the others are done. FileNotFoundError or ValueError if the notes
+    are missing or damaged, no cell matches, or a worker has several threads: nothing has run then. ConnectionError if
+    the scheduler cannot be reached, or is lost: finished cells stay finished.
     """
     chosen = select(profile, pattern)
-    todo = [cell for cell in chosen if not complete(Run(cell, profile))]
+    runs = [Run(cell, profile) for cell in chosen]
+    todo = [run.cell for run in runs if not (run.state() == "done" and run.notebook.exists())]
     print(f"{profile.name}: {len(chosen)} cells, {len(chosen) - len(todo)} done already")
     if not todo:
         return {}
@@ -133,6 +100,7 @@ def run_grid(
     nsynth.load_notes(profile.data, todo[0].roles)  # decoded here once, not by the first kernels
     failed = {}
     with _client(scheduler, min(workers or default_workers(profile), len(todo))) as client:
+        _check_threads(client)
         # Not pure: Dask would return the result of an earlier call although its records may be gone.
         root = str(project_folder())
         futures = {client.submit(run_cell, cell, profile, root, retries, pure=False): cell.name for cell in todo}
@@ -180,7 +148,6 @@ class _OneGPU(WorkerPlugin):
 def _client(scheduler: str | Client | None, workers: int) -> Iterator[Client]:
     """Connect to a scheduler, or start one here with workers of one thread, each on a GPU if there are any."""
     if isinstance(scheduler, Client):
-        _check_threads(scheduler)
         yield scheduler
     elif scheduler:
         for name in ("distributed", "distributed.client"):  # `run_grid` says in one line that a scheduler is lost
@@ -190,14 +157,12 @@ def _client(scheduler: str | Client | None, workers: int) -> Iterator[Client]:
         except (OSError, ValueError) as error:
             raise ConnectionError(f"no Dask scheduler answers at {scheduler}: {error}") from error
         with client:
-            _check_threads(client)
             yield client
     else:
         local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
         with dask.config.set(_DASK), LocalCluster(**local) as cluster, Client(cluster) as client:
             if gpus := _gpus():
                 client.register_plugin(_OneGPU(gpus))
-            _check_threads(client)
             yield client
 
 
@@ -209,8 +174,3 @@ def _check_threads(client: Client) -> None:
             raise ValueError(
                 f"worker {address} has {worker['nthreads']} threads; start it with --nthreads 1: a cell each"
             )
-
-
-def complete(run: Run) -> bool:
-    """Say whether a cell has finished, fresh records and its notebook."""
-    return run.state() == "done" and run.notebook.exists()

@@ -1,8 +1,5 @@
 """Models that come with the project to be played: weights in 16 bits, each with a card."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +22,11 @@ NOT_FOR = (
 POOR = "Listening: by its grade its notes are not the instrument's."
 
 
-def publish(run: Run, folder: Path | None = None) -> Path:
+def publish(run: Run) -> Path:
     """Write a finished run's model to come with the project: ``<cell>.safetensors`` in 16 bits, and its card.
 
-    They go to `folder`, by default ``data/<profile>/models``; returns the weights file. ValueError if the run is not
-    finished or a weight is beyond half precision.
+    They go to ``data/<profile>/models``; returns the weights file. ValueError if the run is not finished or a weight is
+    beyond half precision.
     """
     if run.state() != "done":
         raise ValueError(f"{run.cell.name} of {run.profile.name} is {run.state()}: only a finished run has a model")
@@ -41,7 +38,7 @@ def publish(run: Run, folder: Path | None = None) -> Path:
     beyond = [name for name, weights in halves.items() if not np.isfinite(weights).all()]
     if beyond:
         raise ValueError(f"{run.cell.name}: {', '.join(beyond)} has weights beyond half precision (65,504)")
-    target = (folder or carried_folder(run.profile) / "models") / f"{run.cell.name}.safetensors"
+    target = carried_folder(run.profile) / "models" / f"{run.cell.name}.safetensors"
     with replacing(target) as beside:
         save_file(halves, beside, metadata={"about": about})
     write_text(target.with_suffix(".md"), card(run))
@@ -56,14 +53,18 @@ def card(run: Run) -> str:
     last = history[history.stage == "fine-tuning"].groupby("spectrum", sort=False).loss.last()
     in_tune = quality.pitch_heard.dropna() >= HEARD
     cell, sizes = facts["cell"], facts["sizes"]
-    ranges = ", ".join(f"{role} ({_range(model.pitches(role))})" for role in model.roles)
+    ranges = []
+    for role in model.roles:
+        pitches = model.pitches(role)
+        low, high = pitches[0], pitches[-1]
+        ranges.append(f"{role} (MIDI {low} to {high}, {len(pitches)} of these {high - low + 1} pitches trained)")
     bad = SCORES[model_grade(list(quality.grade)).grade] < SCORES["+"]
     lines = [
         f"# {run.cell.name}",
         f"SING: {cell['activation']}, {cell['loss']} loss (gradient {cell['gradient']}), seed "
         f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
         f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
-        f"**Plays** {ranges}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
+        f"**Plays** {', '.join(ranges)}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
         f"**Trained on** {len(select(run.profile.data, run.cell.roles))} notes of {SOURCES[run.profile.data]}. "
         "Weights are under the licence of the project; notes made with them name their data.",
         "**Losses** after the last epoch, as trained: "
@@ -76,8 +77,3 @@ def card(run: Run) -> str:
         "bits; the records are of the full weights.",
     ]
     return "\n\n".join(lines) + "\n"
-
-
-def _range(pitches: Sequence[int]) -> str:
-    low, high = pitches[0], pitches[-1]
-    return f"MIDI {low} to {high}, {len(pitches)} of these {high - low + 1} pitches trained"

@@ -1,7 +1,5 @@
 """Notebooks: executed with papermill by a kernel of this Python, and their parameters checked."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 import os
@@ -66,7 +64,7 @@ def _literal(path: Path) -> str:
 
 
 @contextmanager
-def _kernel_settings() -> Iterator[Config]:
+def _kernel_settings() -> Iterator["Config"]:
     """Yield settings for sockets of a kernel's own, instead of ports that two kernels could race for."""
     from traitlets.config import Config
 
@@ -76,9 +74,7 @@ def _kernel_settings() -> Iterator[Config]:
         config.ConnectionFileMixin.ip = f"@singlib-{uuid.uuid4().hex}"
         yield config
         return
-    with tempfile.TemporaryDirectory(
-        prefix="singlib-", dir="/tmp"
-    ) as sockets:  # a socket's path may have 104 characters
+    with tempfile.TemporaryDirectory(dir="/tmp") as sockets:  # since a socket's path may have 104 characters at most
         config.ConnectionFileMixin.ip = f"{sockets}/kernel"
         yield config
 

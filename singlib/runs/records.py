@@ -9,57 +9,41 @@ which a report needs neither the runs nor the notes. ``data/<profile>/`` has (`s
 - ``models/``: weights of some models, each with a card (`singlib.runs.model_cards`).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from .. import nsynth
-from ..files import project_folder, read_json
+from ..files import project_folder, read_json, read_table
 from ..grid import Cell, Profile, cells, profile_named
-from .run_folder import Run, recipe
+from .run_folder import COLUMNS, Run, recipe
 
-FRAMES = ("history", "quality")
+FRAMES = tuple(COLUMNS)  # "history" and "quality"
 
 
 @dataclass(frozen=True)
 class Records:
-    """All that the cells of a profile left, as tidy frames.
-
-    Attributes
-    ----------
-    history, quality : DataFrame
-        The columns of history.csv or quality.csv, and those of `describe`.
-    missing : list of str
-        Names of the cells without finished, fresh records.
-    about : DataFrame
-        A row for each finished cell: columns of `describe`; ``device``; seconds of each stage ("seconds_lstm"; of the
-        CPU where ``device`` says so, since wall time there depends on other jobs); ``activation_mean`` and
-        ``activation_std`` (see `singlib.runs.training.Trainer.activations`); ``grading``, the
-        `singlib.runs.run_folder.GRADING` of its grades.
-    carried : frozenset of str
-        Names of the cells whose records are those that come with the project.
-    """
+    """All that the cells of a profile left, as tidy frames."""
 
     profile: Profile
-    history: pd.DataFrame
-    quality: pd.DataFrame
-    missing: list[str]
+    history: pd.DataFrame  # the columns of history.csv and of `describe`
+    quality: pd.DataFrame  # the columns of quality.csv and of `describe`
+    missing: list[str]  # names of the cells without finished, fresh records
+    # A row for each finished cell: columns of `describe`; device; seconds of each stage ("seconds_lstm"; of the CPU
+    # where device says so, since wall time there depends on other jobs); activation_mean and activation_std (see
+    # `singlib.runs.training.Trainer.activations`); grading, the `singlib.runs.run_folder.GRADING` of its grades.
     about: pd.DataFrame = field(default_factory=pd.DataFrame)
-    carried: frozenset[str] = frozenset()
+    carried: frozenset[str] = frozenset()  # names of the cells whose records are those that come with the project
 
     def nothing(self) -> str:
         """Say what to do when no model is finished; empty if one is."""
+        if len(self.about):
+            return ""
         name = self.profile.name
         return (
-            ""
-            if len(self.about)
-            else (
-                f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`, or choose a "
-                "profile whose records come with the project: recorded, recorded-many-updates."
-            )
+            f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`, or choose a "
+            "profile whose records come with the project: recorded, recorded-many-updates."
         )
 
     def folder(self, cell: str) -> Path:
@@ -89,35 +73,27 @@ def load(profile: str) -> Records:
     """Read the records of every finished cell of a profile, by its name.
 
     Unfinished, stale and damaged cells are only named, in `Records.missing`. A run of this machine goes before records
-    that come with the project.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are neither the profile's notes nor records of it.
-    ValueError
-        If the profile's notes, or the tables of all carried cells, are damaged.
+    that come with the project. FileNotFoundError if there are neither the profile's notes nor records of it, ValueError
+    if its notes, or the tables of all carried cells, are damaged.
     """
     chosen = profile_named(profile)
-    kept = {cell.name for cell in carried_cells(chosen)}
-    own = {run.cell.name: run for run in (Run(cell, chosen) for cell in cells(chosen)) if run.state() == "done"}
-    if not kept and not own:
-        nsynth.index(chosen.data)
-    kept -= own.keys()
-    found = Records(chosen, pd.DataFrame(), pd.DataFrame(), [], carried=frozenset(kept))
+    runs = {run.cell.name: run for run in (Run(cell, chosen) for cell in cells(chosen)) if run.state() == "done"}
+    kept = {cell.name for cell in carried_cells(chosen)} - runs.keys()
+    if not kept and not runs:
+        nsynth.index(chosen.data)  # raises where there are no notes to train on
     tables = {name: dict(list(read_carried(chosen, name).groupby("cell"))) for name in FRAMES if kept}
-    facts, parts, missing = [], {name: [] for name in FRAMES}, []
+    about, parts = [], {name: [] for name in FRAMES}
     for cell in cells(chosen):
+        if cell.name not in runs.keys() | kept:
+            continue
+        run = runs.get(cell.name)
+        place = run.folder if run else carried_folder(chosen) / "cells" / cell.name
         try:
-            if cell.name not in own.keys() | kept:
-                raise KeyError(cell.name)
-            row = describe(cell) | _facts(found.folder(cell.name))
-            run = own.get(cell.name)
+            row = describe(cell) | _facts(place)
             rows = [run.frame(name) if run else tables[name][cell.name] for name in FRAMES]
         except (FileNotFoundError, ValueError, KeyError):
-            missing.append(cell.name)
             continue
-        facts.append(row)
+        about.append(row)
         for name, part in zip(FRAMES, rows, strict=True):
             parts[name].append(part.assign(cell=cell.name))
     described = pd.DataFrame([describe(cell) for cell in cells(chosen)])
@@ -125,25 +101,23 @@ def load(profile: str) -> Records:
         name: pd.concat(part).merge(described, on="cell", how="left") if part else pd.DataFrame()
         for name, part in parts.items()
     }
-    return replace(found, **frames, missing=missing, about=pd.DataFrame(facts), carried=frozenset(kept - set(missing)))
+    read = {row["cell"] for row in about}
+    missing = [cell.name for cell in cells(chosen) if cell.name not in read]
+    return Records(chosen, **frames, missing=missing, about=pd.DataFrame(about), carried=frozenset(kept & read))
 
 
 def _facts(folder: Path) -> dict:
     """Return the columns of `Records.about` from a cell's folder; ValueError names a damaged ``cell.json``."""
     facts, marker = (read_json(folder / name) for name in ("cell.json", "done.json"))
     try:
-        return _cost(facts) | facts.get("activations", {}) | {"grading": marker["grading"]}
+        on_cpu = facts.get("device_type") == "cpu"
+        by_cpu = on_cpu and "cpu_seconds" in facts
+        device = facts["device"] + (f", {facts['platform']}" if on_cpu else "") + ", CPU time" * by_cpu
+        seconds = facts["cpu_seconds" if by_cpu else "seconds"]
+        columns = {"device": device} | {f"seconds_{stage}": value for stage, value in seconds.items()}
+        return columns | facts.get("activations", {}) | {"grading": marker["grading"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'cell.json'} is damaged (no {error})") from error
-
-
-def _cost(facts: dict) -> dict:
-    """Return device and seconds by a cell.json: CPU time on a CPU, if it has that."""
-    on_cpu = facts.get("device_type") == "cpu"
-    by_cpu = on_cpu and "cpu_seconds" in facts
-    seconds = facts["cpu_seconds" if by_cpu else "seconds"]
-    device = facts["device"] + (f", {facts['platform']}" if on_cpu else "") + ", CPU time" * by_cpu
-    return {"device": device} | {f"seconds_{stage}": value for stage, value in seconds.items()}
 
 
 def carried_folder(profile: Profile) -> Path:
@@ -157,29 +131,25 @@ def carried_cells(profile: Profile) -> list[Cell]:
     Their grades may be of an older `singlib.runs.run_folder.GRADING` (`Records.about` says which):
     they come without the notes to grade again.
     """
-    return [cell for cell in cells(profile) if _is_fresh(cell, profile)]
-
-
-def _is_fresh(cell: Cell, profile: Profile) -> bool:
-    try:
-        found = read_json(carried_folder(profile) / "cells" / cell.name / "done.json").get("recipe") or {}
-    except (FileNotFoundError, ValueError):
-        return False
     here = nsynth.at_hand(profile.data)
-    digest = nsynth.digest(profile.data, cell.roles) if here else found.get("data_digest")
-    return found == recipe(cell, profile, digest)
+    kept = []
+    for cell in cells(profile):
+        try:
+            made_by = read_json(carried_folder(profile) / "cells" / cell.name / "done.json").get("recipe") or {}
+        except (FileNotFoundError, ValueError):
+            continue
+        digest = nsynth.digest(profile.data, cell.roles) if here else made_by.get("data_digest")
+        if made_by == recipe(cell, profile, digest):
+            kept.append(cell)
+    return kept
 
 
 def read_carried(profile: Profile, name: str) -> pd.DataFrame:
     """Return one of `FRAMES`: the rows of every carried cell, with a column ``cell``; ValueError if it is damaged."""
-    path = carried_folder(profile) / f"{name}.parquet"
     try:
-        found = pd.read_parquet(path)
-        if "cell" not in found:
-            raise ValueError("no column cell")
-    except (ValueError, IsADirectoryError) as error:  # pyarrow's own are ValueErrors
-        raise ValueError(f"{path} is damaged ({error}); get it again, for example with git checkout") from error
-    return found
+        return read_table(carried_folder(profile) / f"{name}.parquet", {"cell"} | COLUMNS[name])
+    except ValueError as error:
+        raise ValueError(f"{error}; get it again, for example with git checkout") from error
 
 
 def history_of(place: Path) -> pd.DataFrame:

@@ -12,13 +12,12 @@
 Every file is written beside its place and renamed, so that a kill leaves the old one or the new one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .. import nsynth
-from ..files import (
-    check_unchanged,
-    fingerprint,
-    locked,
-    project_folder,
-    read_json,
-    remove_debris,
-    replacing,
-    write_json,
-)
+from ..files import locked, naming_damage, project_folder, read_json, read_table, remove_debris, replacing, write_json
 from ..grid import Cell, Profile
 
 # Raise this when a change gives the same cell other numbers: older records are then stale. The golden history of
@@ -73,27 +63,21 @@ def recipe(cell: Cell, profile: Profile, data_digest: str) -> dict:
 
 
 class Run:
-    """The records of one cell at one profile.
+    """The records of one cell at one profile; FileNotFoundError or ValueError if the profile's data are damaged.
 
-    Attributes
-    ----------
-    folder : Path
-        ``runs/<profile>/<cell>``.
-    recipe : dict
-        All that determines the numbers: cell, sizes, data digest and `RECIPE`. Without the profile's notes, records on
-        disk are taken to be of them.
-    signature : str
-        SHA-256 of `recipe`; what is on disk with another signature is stale.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the profile's data are damaged.
+    Its `folder` is ``runs/<profile>/<cell>``; `lock` is locked by the process that trains the cell, `failure_file` says
+    why the last attempt failed, if it did. `recipe` is all that determines the numbers: cell, sizes, data digest and
+    `RECIPE`. Without the profile's notes, records on disk are taken to be of them. `signature` is the SHA-256 of
+    `recipe`; what is on disk with another signature is stale.
     """
 
     def __init__(self, cell: Cell, profile: Profile) -> None:
         self.cell, self.profile = cell, profile.sized(cell)
-        self.folder = project_folder() / "runs" / profile.name / cell.name
+        every = project_folder() / "runs" / profile.name
+        self.folder = every / cell.name
+        self.history_file, self.weights_file = self.folder / "history.csv", self.folder / "sing.safetensors"
+        self.notebook = self.folder / "train.ipynb"
+        self.lock, self.failure_file = every / ".locks" / cell.name, every / ".failed" / f"{cell.name}.json"
         here = nsynth.at_hand(profile.data)
         self.recipe = recipe(cell, profile, nsynth.digest(profile.data, cell.roles) if here else self._digest_on_disk())
         self.signature = hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
@@ -101,24 +85,9 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.profile.name}/{self.cell.name}: {self.state()})"
 
-    @property
-    def history_file(self) -> Path:
-        """The loss of every stage, epoch and spectrum."""
-        return self.folder / "history.csv"
-
-    @property
-    def weights_file(self) -> Path:
-        """The trained generator."""
-        return self.folder / "sing.safetensors"
-
     def generated_file(self, label: nsynth.Label) -> Path:
         """Return the file of a generated note."""
         return self.folder / "generated" / f"{label}.flac"
-
-    @property
-    def notebook(self) -> Path:
-        """The executed notebook."""
-        return self.folder / "train.ipynb"
 
     def state(self) -> str:
         """Return how far the run is.
@@ -126,33 +95,29 @@ class Run:
         "done", "ungraded" (graded by an older `GRADING`), "begun", "missing", "stale" (of other parameters, data or
         recipe) or "damaged" (see `damage`).
         """
-        try:
-            return self._state()
-        except ValueError:
-            return "damaged"
+        return self._state_and_damage()[0]
 
     def damage(self) -> str:
         """Say which file is damaged or gone, and how; empty if none is."""
-        try:
-            self._state()
-        except ValueError as error:
-            return str(error)
-        return ""
+        return self._state_and_damage()[1]
 
-    def _state(self) -> str:
-        found = self._on_disk()
-        if found is None:
-            for name in RECORDS:
-                if (self.folder / name).exists():
-                    raise ValueError(f"{self.folder / 'done.json'} is gone, but {name} is there")
-            return "missing"
-        if found["signature"] != self.signature:
-            return "stale"
-        if "stage" in found:  # a checkpoint's
-            return "begun"
-        graded = found.get("grading") == GRADING
-        self._check_whole(found, graded)
-        return "done" if graded else "ungraded"
+    def _state_and_damage(self) -> tuple[str, str]:
+        try:
+            about = self._on_disk()
+            if about is None:
+                for name in RECORDS:
+                    if (self.folder / name).exists():
+                        raise ValueError(f"{self.folder / 'done.json'} is gone, but {name} is there")
+                return "missing", ""
+            if about["signature"] != self.signature:
+                return "stale", ""
+            if "stage" in about:  # a checkpoint's
+                return "begun", ""
+            graded = about.get("grading") == GRADING
+            self._check_whole(about, graded)
+            return "done" if graded else "ungraded", ""
+        except ValueError as error:
+            return "damaged", str(error)
 
     def facts(self) -> dict:
         """Return cell.json; FileNotFoundError or ValueError if it is gone or damaged."""
@@ -160,42 +125,25 @@ class Run:
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return the table "history" or "quality"; FileNotFoundError or ValueError if it is gone or damaged."""
-        path = self.folder / f"{name}.csv"
-        try:
-            found = pd.read_csv(path)
-        except (ValueError, IsADirectoryError, NotADirectoryError) as error:  # pandas' own are ValueErrors
-            raise ValueError(f"{path} is damaged ({error})") from error
-        if not len(found) or COLUMNS[name] - set(found):
-            raise ValueError(f"{path} is damaged (it should have rows of {', '.join(sorted(COLUMNS[name]))})")
-        return found
+        return read_table(self.folder / f"{name}.csv", COLUMNS[name])
 
     def stale_because(self) -> str:
         """Return what differs between the records on disk and this run; ValueError names a damaged file."""
-        found = self._on_disk() or {}
-        old, new = _NEWER | _flat(found.get("recipe", {})), _NEWER | _flat(self.recipe)
+        recorded = (self._on_disk() or {}).get("recipe", {})
+        old, new = _NEWER | _flat(recorded), _NEWER | _flat(self.recipe)
         changes = {key: (old.get(key), new.get(key)) for key in old | new if old.get(key) != new.get(key)}
         if changes.pop("data_digest", None):
             changes["the notes"] = ("other files", f"those in data/{self.profile.data} now")
         return ", ".join(f"{key} ({before} -> {now})" for key, (before, now) in changes.items()) or "nothing"
 
-    @property
-    def lock(self) -> Path:
-        """The file that is locked by the process that trains this cell."""
-        return self.folder.parent / ".locks" / self.cell.name
-
-    @property
-    def failure_file(self) -> Path:
-        """The file that says why the last attempt failed, if it did."""
-        return self.folder.parent / ".failed" / f"{self.cell.name}.json"
-
     def progress(self) -> dict | None:
         """Return what the checkpoint says of itself: stage, epoch, seconds by stage; None if there is none."""
-        found = self._read_checkpoint(lambda file: {})
-        return found and found[1]
+        checkpoint = self._read_checkpoint()
+        return checkpoint and checkpoint[1]
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Lock the folder for this process; wait while another one has it. A kill releases it."""
+        """Lock the folder for this process; wait while another one has it."""
         with locked(self.lock, f"{self.cell.name}: another process trains it, waiting"):
             remove_debris(self.folder)
             yield
@@ -205,24 +153,19 @@ class Run:
         kind = "damaged"
         with suppress(ValueError):
             kind = (self._on_disk() or {"signature": kind})["signature"][:8]
-        aside = first = self.folder.parent / ".stale" / f"{self.cell.name}-{kind}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while aside.exists():
-            number += 1
-            aside = first.with_name(f"{first.name}-{number}")
-        return self.folder.rename(aside)
+        first = self.folder.parent / ".stale" / f"{self.cell.name}-{kind}"
+        first.parent.mkdir(parents=True, exist_ok=True)
+        others = (first.with_name(f"{first.name}-{number}") for number in count(2))
+        return self.folder.rename(next(aside for aside in chain([first], others) if not aside.exists()))
 
     def save_checkpoint(self, tensors: dict[str, np.ndarray], about: dict) -> None:
         """Keep what a killed run needs to resume: arrays, and facts for JSON."""
-        about = about | {"signature": self.signature, "recipe": self.recipe}
-        with replacing(self._checkpoint) as beside:
-            save_file(tensors, beside, metadata={"about": json.dumps(about)})
+        _save(self._checkpoint, tensors, about | {"signature": self.signature, "recipe": self.recipe})
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], dict] | None:
         """Return what `save_checkpoint` kept, None if there is none of this recipe; ValueError names a damaged file."""
-        found = self._read_checkpoint(lambda file: {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-        return found if found and found[1]["signature"] == self.signature else None
+        checkpoint = self._read_checkpoint(tensors=True)
+        return checkpoint if checkpoint and checkpoint[1]["signature"] == self.signature else None
 
     def write_history(self, rows: list[dict]) -> None:
         """Write history.csv: stage, epoch, updates, spectrum, role (train or side), loss."""
@@ -231,8 +174,7 @@ class Run:
 
     def save_weights(self, tensors: dict[str, np.ndarray], about: dict) -> None:
         """Write the trained generator with what `load_model` needs to build it."""
-        with replacing(self.weights_file) as beside:
-            save_file(tensors, beside, metadata={"about": json.dumps(about)})
+        _save(self.weights_file, tensors, about)
 
     def finish(self, provenance: dict) -> None:
         """Write cell.json, then the marker, then drop the checkpoint."""
@@ -243,7 +185,7 @@ class Run:
     def mark(self) -> None:
         """Write the marker: all is whole and graded."""
         names = [*RECORDS, *(f"generated/{file.name}" for file in sorted((self.folder / "generated").glob("*")))]
-        files = {name: fingerprint(self.folder / name) for name in names if (self.folder / name).exists()}
+        files = {name: _fingerprint(self.folder / name) for name in names if (self.folder / name).exists()}
         marker = {"signature": self.signature, "grading": GRADING, "recipe": self.recipe, "files": files}
         write_json(self.folder / "done.json", marker)
 
@@ -267,37 +209,57 @@ class Run:
         if files is None:  # of an older singlib, without fingerprints
             notes = (self.folder / "generated").glob("*.flac")
             files = dict.fromkeys([*RECORDS, next((f"generated/{file.name}" for file in notes), "generated")])
-        check_unchanged(self.folder, {name: was for name, was in files.items() if graded or name != "quality.csv"})
+        for name, was in files.items():
+            if name == "quality.csv" and not graded:
+                continue
+            try:
+                now = _fingerprint(self.folder / name)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                raise ValueError(f"{self.folder / name} is gone, but was there when the run finished") from error
+            if not now or was not in (None, now):
+                raise ValueError(f"{self.folder / name} is damaged: not what it was when the run finished")
         if "files" not in marker:
             self.facts(), self.frame("history"), graded and self.frame("quality")
 
     def _marker(self) -> dict | None:
         path = self.folder / "done.json"
-        try:
+        with suppress(FileNotFoundError):
             return _signed(read_json(path), path)
-        except FileNotFoundError:
-            return None
+        return None
 
-    def _read_checkpoint(self, tensors: Callable) -> tuple[dict[str, np.ndarray], dict] | None:
-        try:
+    def _read_checkpoint(self, tensors: bool = False) -> tuple[dict[str, np.ndarray], dict] | None:
+        """Return a checkpoint's arrays, none of them unless `tensors`, and what it says of itself."""
+        with suppress(FileNotFoundError), naming_damage(self._checkpoint, SafetensorError, KeyError):
             with self._checkpoint.open("rb"):  # safetensors reports an unreadable file as missing
                 pass
             with safe_open(self._checkpoint, "numpy") as file:
                 about = _signed(json.loads((file.metadata() or {})["about"]), self._checkpoint)
-                return tensors(file), about | {"stage": about["stage"]}
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, ValueError, KeyError, IsADirectoryError, NotADirectoryError) as error:
-            raise ValueError(f"{self._checkpoint} is damaged ({error})") from error
+                names = list(file.keys()) if tensors else []
+                return {name: file.get_tensor(name) for name in names}, about | {"stage": about["stage"]}
+        return None
 
 
-def _signed(found: dict, path: Path) -> dict:
+def _fingerprint(path: Path) -> str | int:
+    """Return what tells a file from another: a text's digest; of sounds and weights only the size, which is quick."""
+    if path.suffix in (".json", ".csv"):
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    return path.stat().st_size
+
+
+def _save(path: Path, tensors: dict[str, np.ndarray], about: dict) -> None:
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={"about": json.dumps(about)})
+
+
+def _signed(about: dict, path: Path) -> dict:
     """Return what a marker or checkpoint says; ValueError names the file if it does not say which run it is of."""
     try:
-        _flat(found["recipe"]), "" + found["signature"], found.get("files", {}).items()
+        _flat(about["recipe"]), "" + about["signature"], about.get("files", {}).items()
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged (it does not say which run it is of)") from error
-    return found
+    return about
 
 
 def _flat(recipe: dict) -> dict:

@@ -3,8 +3,6 @@
 Read from what cells leave on disk, so that it can be asked anywhere while the grid runs.
 """
 
-from __future__ import annotations
-
 import heapq
 import time
 from collections.abc import Iterable
@@ -33,32 +31,30 @@ def cell_states(profile: Profile) -> pd.DataFrame:
     of them.
     """
     carried = {cell.name for cell in records.carried_cells(profile)}
-    unknown = {"detail": "", "seconds": float("nan")}
-    frame = pd.DataFrame([describe(cell) | unknown | _state(Run(cell, profile), carried) for cell in cells(profile)])
+    states = [_state(Run(cell, profile), carried) for cell in cells(profile)]
+    known = pd.DataFrame(states, columns=["state", "detail", "seconds"])
+    frame = pd.DataFrame([describe(cell) for cell in cells(profile)]).join(known)
     # A cell that is not done is expected to take as long as others of its kind.
     for like in (["instruments", "training_loss"], ["instruments"], []):
-        known = frame.groupby(like).seconds.transform("mean") if like else frame.seconds.mean()
-        frame["seconds"] = frame.seconds.fillna(known)
+        expected = frame.groupby(like).seconds.transform("mean") if like else frame.seconds.mean()
+        frame["seconds"] = frame.seconds.fillna(expected)
     return frame
 
 
-def _state(run: Run, carried: set[str]) -> dict:
-    state = run.state()
+def _state(run: Run, carried: set[str]) -> tuple[str, str, float]:
+    """Return state, detail, and the seconds that the cell took or will take, NaN if these are not known."""
+    state, unknown = run.state(), float("nan")
     if held(run.lock):
-        return {"state": "running", "detail": _pace(run)}
+        return "running", _pace(run), unknown
     if state == "done":
-        return {"state": state, "seconds": _seconds(run.folder)}
+        return state, "", _seconds(run.folder)
     if failure := _failure(run.failure_file):
-        return {"state": "failed", "detail": failure}
-    if state == "stale":
-        return {"state": state, "detail": run.stale_because()}
-    if state == "damaged":
-        return {"state": state, "detail": run.damage()}
+        return "failed", failure, unknown
     if state == "ungraded":
-        return {"state": state, "seconds": STARTING}  # trained: its notes are graded again
+        return state, "", STARTING  # trained: its notes are graded again
     if state == "missing" and run.cell.name in carried:
-        return {"state": "recorded", "seconds": _seconds(records.carried_folder(run.profile) / "cells" / run.cell.name)}
-    return {"state": state}
+        return "recorded", "", _seconds(records.carried_folder(run.profile) / "cells" / run.cell.name)
+    return state, run.stale_because() if state == "stale" else run.damage(), unknown
 
 
 def _seconds(folder: Path) -> float:
@@ -97,37 +93,32 @@ def _pace(run: Run) -> str:
     return f"{about['stage']} {about['epoch']}/{stages[about['stage']]}, ends about {end:%H:%M}"
 
 
-def table(profile: Profile, states: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return Table 1 with the number of cells in each state: published ones, then others after a plus."""
-    states = cell_states(profile) if states is None else states
-    columns = {}
-    for (loss, activation), kind in states.groupby(["training_loss", "activation"], sort=False):
-        for instruments, rows in kind.groupby("instruments", sort=False):
-            parts = [rows[rows.published], rows[~rows.published]]
-            entry = " + ".join(_counts(part) for part in parts if len(part))
-            columns.setdefault(f"{loss} {activation}", {})[instruments] = entry
-    order = [f"{loss} {activation}" for loss in PAPER_LOSSES for activation in PAPER_ACTIVATIONS]
-    return pd.DataFrame(columns, columns=order, dtype=object).fillna("–")
-
-
 def _counts(rows: pd.DataFrame) -> str:
     counts = rows.state.value_counts()
     return ", ".join(f"{counts[state]} {state}" for state in STATES if state in counts)
 
 
 def summary(profile: Profile, states: pd.DataFrame | None = None) -> str:
-    """Return in Markdown the table, and a line for each cell that is running, failed, stale or damaged."""
+    """Return in Markdown how many cells are in each state, and a line for each that is running, failed or not usable.
+
+    Entries of Table 1 count the published cells, and after a plus the others. `states` are `cell_states`, if at hand.
+    """
     states = cell_states(profile) if states is None else states
-    lines = [f"{profile.name}: {_counts(states)}", "", table(profile, states).to_markdown(), ""]
+    entries = {}
+    for (loss, activation, instruments), rows in states.groupby(["training_loss", "activation", "instruments"]):
+        parts = [rows[rows.published], rows[~rows.published]]
+        entries[instruments, f"{loss} {activation}"] = " + ".join(_counts(part) for part in parts if len(part))
+    columns = [f"{loss} {activation}" for loss in PAPER_LOSSES for activation in PAPER_ACTIVATIONS]
+    table = pd.Series(entries).unstack(fill_value="–")
+    table = table.reindex(index=states.instruments.unique(), columns=columns, fill_value="–")
+    lines = [f"{profile.name}: {_counts(states)}", "", table.to_markdown(), ""]
     special = states[states.state.isin(["running", "failed", "stale", "damaged"])]
-    lines += [f"- {row.cell} {row.state}: {row.detail}" for row in special.itertuples()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"- {row.cell} {row.state}: {row.detail}" for row in special.itertuples())])
 
 
 def plan(profile: Profile, names: list[str], workers: int) -> str:
     """Say what running some cells would do, and how long it would take: ``--dry-run``."""
-    states = cell_states(profile)
-    states = states[states.cell.isin(names)]
+    states = cell_states(profile).query("cell in @names")
     lines = [f"{row.cell:30} {row.state:8} {row.detail}".rstrip() for row in states.itertuples()]
     todo = states[~states.state.isin(["done", "running"])]
     if todo.empty:
