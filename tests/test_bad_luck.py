@@ -21,7 +21,7 @@ from conftest import PROJECT, make_root, run_singlib
 from singlib.files import check_writable, held, read_json, replacing
 from singlib.grid import PROFILES, Cell, cells
 from singlib.nsynth import audio
-from singlib.runs import again, cluster, notebooks, records, status, training
+from singlib.runs import again, cluster, kernels, notebooks, records, status, training
 from singlib.runs.run_folder import Run
 
 SMOKE = PROFILES["smoke"]
@@ -338,7 +338,7 @@ def test_any_error_around_a_notebook_is_heard_of(tmp_path, monkeypatch):
 
 
 def test_the_kernel_is_this_python():
-    assert notebooks._own_kernel()(kernel_name="python3").kernel_spec.argv[0] == sys.executable
+    assert kernels.Kernels(kernel_name="python3").kernel_spec.argv[0] == sys.executable
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -4,7 +4,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -41,7 +40,7 @@ def kernels(of=None):
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(of).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                if any("ipykernel" in part for part in child.cmdline()):
+                if "singlib.runs.warm" in child.cmdline() and child.parent().cmdline() == child.cmdline():
                     found.append(child)
     return found
 
@@ -103,7 +102,7 @@ def test_two_workers_over_tcp_and_one_is_killed(root, smoke_root, tmp_path):
             )
             wait_for(lambda: training(root) and kernels(one.pid), process=runner)
             orphans = kernels(one.pid)
-            victim = orphans[0].parent()  # the worker itself; its nanny starts another
+            victim = orphans[0].parent().parent()  # the worker itself; its nanny starts another
             victim.kill()
             assert runner.wait() == 0
             wait_for(lambda: not any(orphan.is_running() for orphan in orphans), 10)
@@ -200,12 +199,13 @@ def test_killed_at_random_moments(kills, names, tmp_path, smoke_root, capsys):
             if runner.poll() is not None:  # killed, or a cell was given up
                 runner = run_singlib(*command, root=root, **quiet)
             time.sleep(chance.uniform(1, 8))
-            below, what = kernels(runner.pid), chance.choice(["kernel", "worker", "runner"])
+            below, what = kernels(runner.pid), chance.choice(["kernel", "their parent", "worker", "runner"])
             with suppress(psutil.NoSuchProcess):
                 if below:
-                    {"kernel": below[0], "worker": below[0].parent(), "runner": runner}[what].send_signal(
-                        signal.SIGKILL
-                    )
+                    parent = below[0].parent()
+                    {"kernel": below[0], "their parent": parent, "worker": parent.parent(), "runner": runner}[
+                        what
+                    ].kill()
                     struck.append(what)
         runner.wait()
         assert run_singlib(*command, root=root, **quiet).wait() == 0

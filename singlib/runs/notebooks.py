@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import os
 import sys
 import tempfile
 import uuid
@@ -32,6 +31,8 @@ def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
+    from .kernels import Kernels
+
     # Written outside the run folder, which belongs to the training that the notebook starts.
     partial = target.parent.parent / ".notebooks" / f"{target.parent.name}-{notebook}.ipynb"
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,7 @@ def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
                 cwd=root,
                 progress_bar=False,
                 config=config,
-                kernel_manager_class=_own_kernel(),
+                kernel_manager_class=Kernels,
                 shutdown_kernel="immediate",
             )
         except papermill.PapermillExecutionError as error:
@@ -77,20 +78,6 @@ def _kernel_settings() -> Iterator["Config"]:
     with tempfile.TemporaryDirectory(dir="/tmp") as sockets:  # since a socket's path may have 104 characters at most
         config.ConnectionFileMixin.ip = f"{sockets}/kernel"
         yield config
-
-
-def _own_kernel() -> type:
-    """Return a manager of kernels of this Python, whatever is installed as "python3", without a user's matplotlibrc."""
-    from ipykernel.kernelspec import get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    class OwnKernel(AsyncKernelManager):
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(**get_kernel_dict() | {"env": {"MATPLOTLIBRC": os.devnull}})
-
-    return OwnKernel
 
 
 MARK = "# Parameters"  # how papermill's injected cell begins, and how our own do

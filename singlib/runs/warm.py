@@ -1,0 +1,68 @@
+"""The process that kernels are forked from: it has loaded and built what each of them would again.
+
+It must start no thread: a fork has only the one that forked it, and would wait for the others for ever.
+"""
+
+import json
+import os
+import sys
+from typing import IO
+
+import ipykernel.ipkernel  # noqa: F401, for the notebooks
+import matplotlib_inline.backend_inline  # noqa: F401
+import numpy as np
+import seaborn  # noqa: F401
+import torch
+from ipykernel.kernelapp import IPKernelApp
+
+from ..grading.measures import measure
+from ..nsynth import SAMPLES
+from ..spectra import SPECTRA
+from . import training  # noqa: F401
+
+
+def build() -> None:
+    """Do once what is slow the first time."""
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first optimiser imports torch's compiler: 2 s
+    for spectrum in SPECTRA.values():
+        spectrum()  # its kernels are kept
+    noise = np.random.default_rng(0).standard_normal(SAMPLES)
+    measure(noise, noise, pitch=60)  # librosa loads its parts when they are called
+
+
+def serve(requests: IO[str], replies: IO[str]) -> None:
+    """Answer requests, a line of JSON each, until there are no more.
+
+    ``arguments``, ``environment`` and ``folder`` start a kernel; the reply is its process number. ``wait``, a process
+    number, asks for its exit code; null while it runs.
+    """
+    for line in requests:
+        request = json.loads(line)
+        if "wait" in request:
+            ended, status = os.waitpid(request["wait"], os.WNOHANG)
+            reply = os.waitstatus_to_exitcode(status) if ended else None
+        else:
+            reply = os.fork()
+            if not reply:
+                run_kernel(**request)
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def run_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    """Be a kernel, and end with it."""
+    try:
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # requests are not for it
+        IPKernelApp.launch_instance(arguments, parent_handle=os.getppid())  # it ends when its parent does
+    finally:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    pipe = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no reply
+    build()
+    serve(sys.stdin, pipe)
