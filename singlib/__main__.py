@@ -148,9 +148,11 @@ def carry(
 ) -> None:
     """Copy the finished runs of a profile into data/<profile>/, to come with the project."""
     from .grid import profile_named
-    from .report.carry import carry_runs
+    from .report.open_question import notes_played
+    from .runs import carried
 
-    names = carry_runs(profile_named(profile), [name for name in models.split(",") if name])
+    size = profile_named(profile)
+    names = carried.carry(size, notes_played(size), [name for name in models.split(",") if name])
     print(f"data/{profile}/ holds the records of {len(names)} cells")
 
 

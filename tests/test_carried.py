@@ -13,7 +13,7 @@ from conftest import PROJECT, ROOT, make_root, run_singlib
 from singlib import nsynth
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells
 from singlib.nsynth import selection
-from singlib.runs import again, records, run_folder
+from singlib.runs import again, carried, records, run_folder
 from singlib.runs.training import Trainer
 
 SMOKE = PROFILES["smoke"]
@@ -53,11 +53,11 @@ def test_what_is_carried_has_its_provenance_and_weights(carrying):
 
 def test_the_carried_targets_are_the_notes(carrying, monkeypatch, tmp_path):
     label = selection.nearest("mini", "keys", *selection.FIGURE_NOTES["keys"])
-    note = nsynth.read_waveform(records.target_file(SMOKE, label))
+    note = nsynth.read_waveform(carried.target_file(SMOKE, label))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "smoke").symlink_to(carrying / "data" / "smoke")
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))  # without data/mini
-    assert np.array_equal(nsynth.read_waveform(records.target_file(SMOKE, label)), note)
+    assert np.array_equal(nsynth.read_waveform(carried.target_file(SMOKE, label)), note)
 
 
 def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tmp_path):
@@ -67,7 +67,7 @@ def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tm
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     found = records.load("smoke")
     assert not found.missing and found.carried == {cell.name for cell in cells(SMOKE)}
-    marker = records.carried_folder(SMOKE) / "cells" / CELL / "done.json"
+    marker = carried.folder(SMOKE) / "cells" / CELL / "done.json"
     about = json.loads(marker.read_text())
     about["recipe"]["sizes"]["batch"] += 1
     marker.write_text(json.dumps(about))
@@ -79,7 +79,7 @@ def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tm
 
 def test_carrying_again_keeps_cells_whose_runs_are_gone(carrying, smoke_root):
     shutil.rmtree(carrying / "runs" / "smoke" / CELL)
-    files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in records.FRAMES]
+    files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in carried.FRAMES]
     before = [file.read_bytes() for file in files]
     assert run_singlib("carry", "--profile", "smoke", root=carrying).wait() == 0
     assert [file.read_bytes() for file in files] == before
@@ -138,13 +138,13 @@ def test_carrying_needs_finished_models(smoke_root):
 def test_what_is_on_record_is_of_the_recipe_of_now(profile):
     """No change of sizes, recipe or marker may make hours of training stale unseen."""
     names = {place.parent.name for place in (PROJECT / "data" / profile.name / "cells").glob("*/done.json")}
-    assert names == {cell.name for cell in records.carried_cells(profile)} <= {cell.name for cell in cells(profile)}
-    assert all(names == set(records.read_carried(profile, name).cell) for name in records.FRAMES)
+    assert names == {cell.name for cell in carried.fresh_cells(profile)} <= {cell.name for cell in cells(profile)}
+    assert all(names == set(carried.read(profile, name).cell) for name in carried.FRAMES)
 
 
 def test_the_whole_grid_of_many_updates_is_on_record():
     profile = PROFILES["recorded-many-updates"]
-    assert records.carried_cells(profile) == cells(profile)
+    assert carried.fresh_cells(profile) == cells(profile)
     assert sum(cell.published for cell in cells(profile)) == 84
 
 

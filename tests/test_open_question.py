@@ -9,9 +9,8 @@ import pytest
 from conftest import PROJECT, make_root
 from singlib.grid import PROFILES, Cell
 from singlib.nsynth import selection
-from singlib.report.carry import COMPARED, notes_played
 from singlib.report.figures import STAMP
-from singlib.report.open_question import grades_by_kind, relative_losses, training_and_grades
+from singlib.report.open_question import COMPARED, grades_by_kind, notes_played, relative_losses, training_and_grades
 from singlib.runs.records import Records, describe
 
 CELLS = [

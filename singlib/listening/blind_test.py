@@ -24,7 +24,8 @@ from ..grading.controls import same_power, stationary_noise
 from ..grading.grades import GRADES, SCORES
 from ..grid import check_choice
 from ..nsynth import Label, read_waveform, selection
-from ..runs.records import Records, describe, target_file
+from ..runs.carried import target_file
+from ..runs.records import Records, describe
 from . import players
 from .players import Room
 

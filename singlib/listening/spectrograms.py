@@ -14,7 +14,8 @@ from matplotlib.image import AxesImage
 from .. import nsynth
 from ..grid import Cell, Profile
 from ..nsynth import selection
-from ..runs.records import Records, target_file
+from ..runs.carried import target_file
+from ..runs.records import Records
 from . import players
 
 

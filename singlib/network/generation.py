@@ -111,8 +111,12 @@ class Model:
 
 
 def models() -> dict[str, Path]:
-    """Return the weights file of every model at hand: ``<profile>/<cell>`` come with the project, then ``runs/...``."""
-    carried = sorted((project_folder() / "data").glob("*/models/*.safetensors"))
+    """Return the weights file of every model at hand: ``<profile>/<cell>`` come with the project, then ``runs/...``.
+
+    Models of the paper's own regime come last of the first: they are there to be compared, not to be enjoyed.
+    """
+    carried = (project_folder() / "data").glob("*/models/*.safetensors")
+    carried = sorted(carried, key=lambda file: (file.parents[1].name == "recorded", file))
     runs = sorted(marker.parent for marker in (project_folder() / "runs").glob("*/*/done.json"))
     named = {f"{file.parents[1].name}/{file.stem}": file for file in carried}
     return named | {f"runs/{run.parent.name}/{run.name}": run / "sing.safetensors" for run in runs}
@@ -121,11 +125,11 @@ def models() -> dict[str, Path]:
 def find(name: Path | str) -> Path:
     """Return the weights of a model; ValueError says what there is.
 
-    `name` is one of `models`, the cell of one that comes with the project, or a path to a run's folder or a weights
-    file.
+    `name` is one of `models`, the cell of one that comes with the project (the first, if there are several), or a path
+    to a run's folder or a weights file.
     """
     every = models()
-    known = every | {Path(model).name: file for model, file in every.items() if not model.startswith("runs/")}
+    known = {Path(name).name: every[name] for name in reversed(every) if not name.startswith("runs/")} | every
     short, path = str(name).removeprefix("./").rstrip("/"), Path(name)
     if short in known:
         return known[short]

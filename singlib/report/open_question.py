@@ -1,4 +1,4 @@
-"""The corrected models, those whose gradient flows, as tidy frames: losses and grades by kind, and what they took.
+"""The corrected models, those whose gradient flows: their losses and grades as tidy frames, and which are played.
 
 A *kind* is a training loss and an activation, "CQT/ELU". Every frame has its columns also where no model is finished.
 """
@@ -9,9 +9,11 @@ from librosa import midi_to_hz
 from ..claims.comparisons import STAGES_OF_TIME
 from ..grading.grades import HEARD, SCORES, model_grade
 from ..grading.measures import TRACKED
-from ..grid import INSTRUMENT_SETS
-from ..nsynth import selection
+from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile
+from ..listening.spectrograms import Note
+from ..nsynth import Label, selection
 from ..runs.records import Records
+from .figures import FIGURES
 
 KIND = ["instruments", "training_loss", "activation", "kind"]
 
@@ -70,3 +72,31 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     frame = frame[(frame.gradient == "flow") & (frame.elu_alpha == 1)]
     return frame.assign(kind=frame.training_loss + "/" + frame.activation)
+
+
+# Which note 06-open-question plays as models of every loss and activation make it: instrument set -> role.
+COMPARED = {"keys": "keys", "k+m+v": "keys", "brass1-5": "brass1"}
+
+
+def compared_models(instruments: str) -> dict[str, Cell]:
+    """Return the corrected models of a set that are played side by side, by name: "STFT, ReLU"."""
+    return {
+        f"{loss}, {activation}": Cell(instruments, activation, loss)
+        for loss in PAPER_LOSSES
+        for activation in PAPER_ACTIVATIONS
+    }
+
+
+def notes_played(profile: Profile) -> dict[str, list[Label]]:
+    """Return what the report plays, which records are to be carried with: cell -> labels of its notes.
+
+    Of the models of Figures 16-22 that is all they generate.
+    """
+    notes = {
+        cell.name: [selection.nearest(profile.data, role, *selection.FIGURE_NOTES[role])]
+        for instruments, role in COMPARED.items()
+        for cell in compared_models(instruments).values()
+    }
+    for cell in (figure.cell for figure in FIGURES.values() if isinstance(figure, Note)):
+        notes[cell.name] = [label for role in cell.roles for label in selection.notes_to_generate(profile.data, role)]
+    return notes

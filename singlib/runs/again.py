@@ -10,7 +10,7 @@ import torch
 from .. import nsynth
 from ..files import read_json
 from ..grid import Cell, Profile
-from .records import history_of
+from .carried import history_of
 from .run_folder import RECIPE
 from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable, resolve_device
 

@@ -6,11 +6,10 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..files import replacing, write_text
+from ..files import project_folder, replacing, write_text
 from ..grading.grades import HEARD, SCORES, model_grade
 from ..network.generation import load_model
 from ..nsynth import SOURCES, select
-from .records import carried_folder
 from .run_folder import Run
 
 NOT_FOR = (
@@ -25,8 +24,8 @@ POOR = "Listening: by its grade its notes are not the instrument's."
 def publish(run: Run) -> Path:
     """Write a finished run's model to come with the project: ``<cell>.safetensors`` in 16 bits, and its card.
 
-    They go to ``data/<profile>/models``; returns the weights file. ValueError if the run is not finished or a weight is
-    beyond half precision.
+    They go to ``data/<profile>/models``; returns the weights file. ValueError if the run is not finished or a
+    weight is beyond half precision.
     """
     if run.state() != "done":
         raise ValueError(f"{run.cell.name} of {run.profile.name} is {run.state()}: only a finished run has a model")
@@ -38,7 +37,7 @@ def publish(run: Run) -> Path:
     beyond = [name for name, weights in halves.items() if not np.isfinite(weights).all()]
     if beyond:
         raise ValueError(f"{run.cell.name}: {', '.join(beyond)} has weights beyond half precision (65,504)")
-    target = carried_folder(run.profile) / "models" / f"{run.cell.name}.safetensors"
+    target = project_folder() / "data" / run.profile.name / "models" / f"{run.cell.name}.safetensors"
     with replacing(target) as beside:
         save_file(halves, beside, metadata={"about": about})
     write_text(target.with_suffix(".md"), card(run))
@@ -63,7 +62,7 @@ def card(run: Run) -> str:
         f"# {run.cell.name}",
         f"SING: {cell['activation']}, {cell['loss']} loss (gradient {cell['gradient']}), seed "
         f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
-        f"{'/'.join(map(str, sizes['epochs']))} epochs at batch {sizes['batch']}, Adam {sizes['learning_rate']:g}.",
+        f"{run.profile.regime}.",
         f"**Plays** {', '.join(ranges)}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
         f"**Trained on** {len(select(run.profile.data, run.cell.roles))} notes of {SOURCES[run.profile.data]}. "
         "Weights are under the licence of the project; notes made with them name their data.",

@@ -1,12 +1,7 @@
 """The records of a profile as tidy frames: what figures, tables and claims are made of, without torch.
 
-They come from the runs of this machine, and where a cell has none, from the records that come with the project, for
-which a report needs neither the runs nor the notes. ``data/<profile>/`` has (`singlib.report.carry` writes it)
-
-- ``history.parquet``, ``quality.parquet``: of all cells;
-- ``cells/<cell>/cell.json``, ``done.json``, ``generated/``: provenance, marker, and the notes that the report plays;
-- ``<data>.csv``: what notes the data have; ``targets/``: those that Figures 16-22 show;
-- ``models/``: weights of some models, each with a card (`singlib.runs.model_cards`).
+They come from the runs of this machine and, where a cell has none, from the records that come with the project
+(`singlib.runs.carried`).
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -15,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from .. import nsynth
-from ..files import project_folder, read_json, read_table
+from ..files import project_folder, read_json
 from ..grid import Cell, Profile, cells, profile_named
-from .run_folder import COLUMNS, Run, recipe
-
-FRAMES = tuple(COLUMNS)  # "history" and "quality"
+from . import carried
+from .carried import FRAMES
+from .run_folder import Run
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Records:
     def folder(self, cell: str) -> Path:
         """Return the folder of a cell, by name, with its ``cell.json`` and ``done.json``."""
         if cell in self.carried:
-            return carried_folder(self.profile) / "cells" / cell
+            return carried.folder(self.profile) / "cells" / cell
         return project_folder() / "runs" / self.profile.name / cell
 
     def generated_file(self, cell: str, label: nsynth.Label) -> Path:
@@ -78,16 +73,16 @@ def load(profile: str) -> Records:
     """
     chosen = profile_named(profile)
     runs = {run.cell.name: run for run in (Run(cell, chosen) for cell in cells(chosen)) if run.state() == "done"}
-    kept = {cell.name for cell in carried_cells(chosen)} - runs.keys()
+    kept = {cell.name for cell in carried.fresh_cells(chosen)} - runs.keys()
     if not kept and not runs:
         nsynth.index(chosen.data)  # raises where there are no notes to train on
-    tables = {name: dict(list(read_carried(chosen, name).groupby("cell"))) for name in FRAMES if kept}
+    tables = {name: dict(list(carried.read(chosen, name).groupby("cell"))) for name in FRAMES if kept}
     about, parts = [], {name: [] for name in FRAMES}
     for cell in cells(chosen):
         if cell.name not in runs.keys() | kept:
             continue
         run = runs.get(cell.name)
-        place = run.folder if run else carried_folder(chosen) / "cells" / cell.name
+        place = run.folder if run else carried.folder(chosen) / "cells" / cell.name
         try:
             row = describe(cell) | _facts(place)
             rows = [run.frame(name) if run else tables[name][cell.name] for name in FRAMES]
@@ -118,50 +113,3 @@ def _facts(folder: Path) -> dict:
         return columns | facts.get("activations", {}) | {"grading": marker["grading"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'cell.json'} is damaged (no {error})") from error
-
-
-def carried_folder(profile: Profile) -> Path:
-    """Return ``data/<profile>``, where the records are that come with the project."""
-    return project_folder() / "data" / profile.name
-
-
-def carried_cells(profile: Profile) -> list[Cell]:
-    """List the cells whose carried marker is of the current recipe, and of the notes if these are here.
-
-    Their grades may be of an older `singlib.runs.run_folder.GRADING` (`Records.about` says which):
-    they come without the notes to grade again.
-    """
-    here = nsynth.at_hand(profile.data)
-    kept = []
-    for cell in cells(profile):
-        try:
-            made_by = read_json(carried_folder(profile) / "cells" / cell.name / "done.json").get("recipe") or {}
-        except (FileNotFoundError, ValueError):
-            continue
-        digest = nsynth.digest(profile.data, cell.roles) if here else made_by.get("data_digest")
-        if made_by == recipe(cell, profile, digest):
-            kept.append(cell)
-    return kept
-
-
-def read_carried(profile: Profile, name: str) -> pd.DataFrame:
-    """Return one of `FRAMES`: the rows of every carried cell, with a column ``cell``; ValueError if it is damaged."""
-    try:
-        return read_table(carried_folder(profile) / f"{name}.parquet", {"cell"} | COLUMNS[name])
-    except ValueError as error:
-        raise ValueError(f"{error}; get it again, for example with git checkout") from error
-
-
-def history_of(place: Path) -> pd.DataFrame:
-    """Return the history of the cell whose ``cell.json`` is in a folder, a run's or a carried one."""
-    if (place / "history.csv").is_file():
-        return pd.read_csv(place / "history.csv")
-    rows = pd.read_parquet(place.parents[1] / "history.parquet")
-    return rows[rows.cell == place.name]
-
-
-def target_file(profile: Profile, label: nsynth.Label) -> Path:
-    """Return the file of the note itself: the data's or, where these are not here, the carried one, if there is one."""
-    if nsynth.at_hand(profile.data):
-        return nsynth.index(profile.data)[label]
-    return carried_folder(profile) / "targets" / f"{label}.flac"

@@ -14,7 +14,7 @@ from IPython.display import Markdown, display
 
 from ..files import held, read_json
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
-from . import records
+from . import carried
 from .records import describe
 from .run_folder import Run
 
@@ -30,8 +30,8 @@ def cell_states(profile: Profile) -> pd.DataFrame:
     ``seconds`` what the cell took or is expected to take. Without the profile's notes, records on disk are taken to be
     of them.
     """
-    carried = {cell.name for cell in records.carried_cells(profile)}
-    states = [_state(Run(cell, profile), carried) for cell in cells(profile)]
+    on_record = {cell.name for cell in carried.fresh_cells(profile)}
+    states = [_state(Run(cell, profile), on_record) for cell in cells(profile)]
     known = pd.DataFrame(states, columns=["state", "detail", "seconds"])
     frame = pd.DataFrame([describe(cell) for cell in cells(profile)]).join(known)
     # A cell that is not done is expected to take as long as others of its kind.
@@ -41,7 +41,7 @@ def cell_states(profile: Profile) -> pd.DataFrame:
     return frame
 
 
-def _state(run: Run, carried: set[str]) -> tuple[str, str, float]:
+def _state(run: Run, on_record: set[str]) -> tuple[str, str, float]:
     """Return state, detail, and the seconds that the cell took or will take, NaN if these are not known."""
     state, unknown = run.state(), float("nan")
     if held(run.lock):
@@ -52,8 +52,8 @@ def _state(run: Run, carried: set[str]) -> tuple[str, str, float]:
         return "failed", failure, unknown
     if state == "ungraded":
         return state, "", STARTING  # trained: its notes are graded again
-    if state == "missing" and run.cell.name in carried:
-        return "recorded", "", _seconds(records.carried_folder(run.profile) / "cells" / run.cell.name)
+    if state == "missing" and run.cell.name in on_record:
+        return "recorded", "", _seconds(carried.folder(run.profile) / "cells" / run.cell.name)
     return state, run.stale_because() if state == "stale" else run.damage(), unknown
 
 

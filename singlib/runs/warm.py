@@ -9,7 +9,6 @@ import sys
 from typing import IO
 
 import ipykernel.ipkernel  # noqa: F401, for the notebooks
-import matplotlib_inline.backend_inline  # noqa: F401
 import numpy as np
 import seaborn  # noqa: F401
 import torch
