@@ -8,5 +8,5 @@ It needs nothing else of singlib:
 """
 
 from .gradients import GradientReport, follow_gradient, gradient_report
-from .loss import SpectralLoss
+from .loss import CombinedLoss, SpectralLoss
 from .transforms import CQT, FRAME, HOP, MFC, SPECTRA, STFT, MultiResolutionSTFT, Spectrum

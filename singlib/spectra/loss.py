@@ -1,8 +1,9 @@
-"""The spectral loss of equations (3) and (4), on any spectrum."""
+"""The spectral loss of equations (3) and (4), on any spectrum or on several at once."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from .transforms import Spectrum
 
 GRADIENTS = ("flow", "cut")
+REDUCTIONS = {"none": lambda values: values, "mean": Tensor.mean, "sum": Tensor.sum}
 
 
 class SpectralLoss(nn.Module):
@@ -25,6 +27,9 @@ class SpectralLoss(nn.Module):
         ``"flow"`` keeps the loss differentiable. ``"cut"`` sends the estimate's spectrum through NumPy and back into a
         new leaf, as the authors did: the values are right, ``backward()`` runs without an error, and no weight
         receives a gradient.
+    reduction : str
+        Of the losses of notes (of channels, where there are any): ``"mean"``, ``"sum"`` or ``"none"``. Within a note it
+        is the mean over bins and frames.
 
     Notes
     -----
@@ -32,13 +37,16 @@ class SpectralLoss(nn.Module):
     ``gradient="cut"``, whose way through NumPy none of them can follow.
     """
 
-    def __init__(self, spectrum: Spectrum, eps: float = 1.0, gradient: str = "flow") -> None:
+    def __init__(self, spectrum: Spectrum, eps: float = 1.0, gradient: str = "flow", reduction: str = "mean") -> None:
         super().__init__()
-        if gradient not in GRADIENTS:
-            raise ValueError(f"unknown gradient {gradient!r}; choose one of {', '.join(GRADIENTS)}")
+        for name, value, known in (("gradient", gradient, GRADIENTS), ("reduction", reduction, REDUCTIONS)):
+            if value not in known:
+                raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(known)}")
+        if not eps > 0:
+            raise ValueError(f"eps {eps!r} is not above 0: the logarithm of silence is not finite")
         if gradient == "cut":
             warnings.warn("gradient='cut': as published, this loss trains no weights", stacklevel=2)
-        self.spectrum, self.eps, self.gradient = spectrum, eps, gradient
+        self.spectrum, self.eps, self.gradient, self.reduction = spectrum, eps, gradient, reduction
 
     def level(self, waveform: Tensor) -> Tensor:
         """Return l of equation (3), ``(..., bins, frames)``; a target's can be kept and reused."""
@@ -65,7 +73,7 @@ class SpectralLoss(nn.Module):
         return self.compare(self.spectrum(estimate), target_level)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of estimates against targets.
+        """Return the loss of estimates against targets.
 
         Parameters
         ----------
@@ -74,7 +82,7 @@ class SpectralLoss(nn.Module):
 
         Returns
         -------
-        Tensor, shape ()
+        Tensor, shape (), or without a reduction that of the waveforms less their samples
 
         Raises
         ------
@@ -84,4 +92,40 @@ class SpectralLoss(nn.Module):
         if estimate.shape != target.shape:
             shapes = f"the estimate has shape {tuple(estimate.shape)}, the target {tuple(target.shape)}"
             raise ValueError(f"{shapes}: both are of one shape")
-        return self.per_note(estimate, self.level(target)).mean()
+        return REDUCTIONS[self.reduction](self.per_note(estimate, self.level(target)))
+
+
+class CombinedLoss(nn.Module):
+    """A weighted mean of losses with names, such as spectral losses at several resolutions, or of several spectra.
+
+    Parameters
+    ----------
+    losses : mapping
+        Name -> loss, a module that takes estimate and target.
+    weights : mapping, optional
+        Name -> weight, not below 0; 1 for those that are not named.
+
+    Raises
+    ------
+    ValueError
+        If there is no loss, a weight is below 0 or of no loss, or all are 0.
+    """
+
+    def __init__(self, losses: Mapping[str, nn.Module], weights: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self.losses = nn.ModuleDict(losses)
+        for name, weight in (weights or {}).items():
+            if name not in self.losses or weight < 0:
+                raise ValueError(f"weight {weight!r} of {name!r}: weights are not below 0, of {', '.join(self.losses)}")
+        self.weights = {name: float((weights or {}).get(name, 1)) for name in self.losses}
+        if not sum(self.weights.values()) > 0:
+            raise ValueError("a combined loss needs a loss with a weight above 0")
+
+    def parts(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return each loss by its name, unweighted."""
+        return {name: loss(estimate, target) for name, loss in self.losses.items()}
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Return the weighted mean."""
+        parts = self.parts(estimate, target)
+        return sum(self.weights[name] * part for name, part in parts.items()) / sum(self.weights.values())
