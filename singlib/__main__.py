@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+try:
+    import typer
+except ImportError as error:
+    raise SystemExit("singlib: the losses alone are installed; for the commands: pip install singlib[all]") from error
 
 from . import __version__  # each command imports the rest itself, so that help and completion are quick
 

@@ -6,13 +6,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def project_folder() -> Path:
-    """Return the folder of data/, runs/, figures/ and notebooks/: what SINGLIB_ROOT says now, or the clone."""
-    return Path(os.environ.get("SINGLIB_ROOT") or Path(__file__).parents[1]).resolve()
+    """Return the folder of data/, runs/, figures/ and notebooks/: what SINGLIB_ROOT says now, or the clone.
+
+    Outside a clone, in an installed package, it is the current folder.
+    """
+    clone = Path(__file__).parents[1]
+    here = clone if (clone / "pyproject.toml").is_file() else Path.cwd()
+    return Path(os.environ.get("SINGLIB_ROOT") or here).resolve()
 
 
 @contextmanager
@@ -64,8 +71,10 @@ def read_json(path: Path) -> dict:
     return content
 
 
-def read_table(path: Path, columns: set[str]) -> pd.DataFrame:
+def read_table(path: Path, columns: set[str]) -> "pd.DataFrame":
     """Read a table from CSV or Parquet; FileNotFoundError, or a ValueError that names one without rows or a column."""
+    import pandas as pd  # half a second, and every command imports this module
+
     with naming_damage(path):
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
         if not len(table) or columns - set(table):

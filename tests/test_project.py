@@ -35,17 +35,21 @@ def test_environment_and_pins_are_one():
 
 def test_every_dependency_is_pinned():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    named = project["dependencies"] + project["optional-dependencies"]["dev"]
-    named.append("setuptools")  # pip freeze leaves it out
-    assert {canonical(name) for name in named} <= {canonical(name) for name in PINS}
+    extras = project["optional-dependencies"]
+    named = {canonical(name) for extra in extras if extra != "cluster" for name in extras[extra]}
+    named |= {canonical(name) for name in [*project["dependencies"], "setuptools"]}  # which pip freeze leaves out
+    assert {name for name in named if not name.startswith("singlib[")} <= {canonical(name) for name in PINS}
 
 
-def test_what_is_imported_is_a_dependency():
+@pytest.mark.parametrize(("files", "extras"), [("spectra/*.py", []), ("**/*.py", ["grid", "report"])])
+def test_what_is_imported_is_a_dependency(files, extras):
+    """The losses need what everybody gets; the rest its extras."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    named = {canonical(name) for name in project["dependencies"]}
+    every = project["dependencies"] + [name for extra in extras for name in project["optional-dependencies"][extra]]
+    named = {canonical(name) for name in every}
     # what a named package brings and promises: papermill runs on nbclient, and both are configured by traitlets
-    named |= {"nbclient", "traitlets"}
-    for file in (PROJECT / "singlib").rglob("*.py"):
+    named |= {"nbclient", "traitlets"} if extras else {"pandas"}  # for the table of `follow_gradient` alone
+    for file in (PROJECT / "singlib").glob(files):
         for module in imported(file):
             name = {"bs4": "beautifulsoup4"}.get(module.split(".")[0], module.split(".")[0])
             if name not in sys.stdlib_module_names:

@@ -6,11 +6,12 @@ The authors' MFC and CQT losses went through NumPy; ``backward()`` ran without a
 from __future__ import annotations
 
 import linecache
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -35,15 +36,23 @@ class Cut:
         return f"{Path(self.file).name}:{self.line}: {self.code}  ({self.call} of a tensor {self.shape})"
 
 
+class Parameter(NamedTuple):
+    """A parameter of a model, and what a loss does for it."""
+
+    name: str
+    shape: tuple[int, ...]
+    norm: float  # of its gradient: NaN where none arrives, infinite where it is not finite
+    frozen: bool  # whether requires_grad is False
+
+
 @dataclass(frozen=True)
 class GradientReport:
     """What a loss does for the parameters of a model; print it.
 
     Attributes
     ----------
-    parameters : DataFrame
-        A row for each parameter: ``parameter``, ``shape``, ``norm`` of its gradient (NaN where none arrives, infinite
-        where it is not finite), and ``frozen``, whether ``requires_grad`` is False.
+    parameters : tuple of Parameter
+        In the order of the model; ``pandas.DataFrame(report.parameters)`` makes a table of them.
     cuts : tuple of Cut
         The calls that left the graph, in order. A cut alone is no fault (a detached target): it is one where
         parameters get no gradient.
@@ -53,31 +62,32 @@ class GradientReport:
         The value of the loss.
     """
 
-    parameters: pd.DataFrame
+    parameters: tuple[Parameter, ...]
     cuts: tuple[Cut, ...]
     flat: tuple[Cut, ...]
     loss: float
 
-    def _named(self, norms: pd.Series) -> list[str]:
-        return list(self.parameters.parameter[norms & ~self.parameters.frozen])
+    def _named(self, test: Callable[[float], bool]) -> list[str]:
+        return [one.name for one in self.parameters if test(one.norm) and not one.frozen]
 
     @property
     def lost(self) -> list[str]:
         """Names of the parameters that no gradient reaches."""
-        return self._named(self.parameters.norm.isna())
+        return self._named(math.isnan)
 
     @property
     def zero(self) -> list[str]:
         """Names of the parameters whose gradient is zero in every element."""
-        return self._named(self.parameters.norm == 0)
+        return self._named(lambda norm: norm == 0)
 
     @property
     def not_finite(self) -> list[str]:
         """Names of the parameters whose gradient has an element that is infinite or not a number."""
-        return self._named(np.isinf(self.parameters.norm))
+        return self._named(math.isinf)
 
     def __str__(self) -> str:
-        count, frozen = (~self.parameters.frozen).sum(), self.parameters.frozen.sum()
+        frozen = sum(one.frozen for one in self.parameters)
+        count = len(self.parameters) - frozen
         faults = []
         if self.not_finite:
             faults.append(f"the gradient of {', '.join(self.not_finite)} is not finite")
@@ -192,17 +202,11 @@ def gradient_report(compute: Callable[[], Tensor], model: nn.Module) -> Gradient
     if loss.requires_grad and asking:
         found = torch.autograd.grad(loss, list(asking.values()), allow_unused=True)
         gradients = dict(zip(asking, found, strict=True))
-    import pandas as pd  # half a second that a loss alone does not need
-
-    frame = pd.DataFrame(
-        {
-            "parameter": list(named),
-            "shape": [tuple(parameter.shape) for parameter in named.values()],
-            "norm": [_norm(gradients.get(name)) for name in named],
-            "frozen": [name not in asking for name in named],
-        }
+    parameters = tuple(
+        Parameter(name, tuple(parameter.shape), _norm(gradients.get(name)), name not in asking)
+        for name, parameter in named.items()
     )
-    return GradientReport(frame, tuple(watch.cuts), tuple(watch.flat), loss.item())
+    return GradientReport(parameters, tuple(watch.cuts), tuple(watch.flat), loss.item())
 
 
 def _norm(gradient: Tensor | None) -> float:
@@ -226,7 +230,7 @@ def follow_gradient(steps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
         A row for each step: ``type``, ``shape``, ``made by`` (the function of the graph) and the norm of the
         ``gradient`` that arrived, to one digit.
     """
-    import pandas as pd  # as above
+    import pandas as pd  # half a second that a loss alone does not need
 
     tensors = [value for value in steps.values() if isinstance(value, Tensor)]
     for value in tensors:
