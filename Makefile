@@ -17,37 +17,37 @@ $(FRESH): requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "singlib needs Python 3.11; name one with PYTHON=")'
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	"$(BIN)/pip" install --quiet --disable-pip-version-check --requirement requirements.txt
+	"$(BIN)/pip" install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 data: env  ## fetch NSynth's eight instruments into data/ (SPLIT=train, SOURCE= another archive or address)
-	$(BIN)/singlib data --split $(SPLIT) $(if $(SOURCE),--source "$(SOURCE)")
+	"$(BIN)/singlib" data --split $(SPLIT) $(if $(SOURCE),--source "$(SOURCE)")
 
 paper: env  ## train the grid and rebuild figures and tables (PROFILE=quick)
-	@$(BIN)/singlib run --profile $(PROFILE); ran=$$?; $(BIN)/singlib report --profile $(PROFILE) && exit $$ran
+	@"$(BIN)/singlib" run --profile $(PROFILE); ran=$$?; "$(BIN)/singlib" report --profile $(PROFILE) && exit $$ran
 
 report: env  ## rebuild figures and tables from the records at hand (PROFILE=quick)
-	$(BIN)/singlib report --profile $(PROFILE)
+	"$(BIN)/singlib" report --profile $(PROFILE)
 
 test: env  ## run the tests and check every notebook
-	$(BIN)/pytest -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=15
+	"$(BIN)/pytest" -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=15
 
 test-slow: env  ## run the long campaigns too
-	$(BIN)/pytest
+	"$(BIN)/pytest"
 
 lab: env  ## open JupyterLab on the notebook to play with
-	$(BIN)/jupyter lab --notebook-dir=. notebooks/03-play.ipynb
+	"$(BIN)/jupyter" lab --notebook-dir=. notebooks/03-play.ipynb
 
 notebooks: env  ## execute the notebooks again and keep their outputs (after a change of numbers)
-	$(BIN)/python tests/refresh_notebooks.py
+	"$(BIN)/python" tests/refresh_notebooks.py
 
 bench: env  ## measure speed against the plain reading of the paper, and print the ratios
-	$(BIN)/pytest tests/bench/bench_*.py --quiet --benchmark-disable-gc --benchmark-columns=median,iqr,rounds
+	"$(BIN)/pytest" tests/bench/bench_*.py --quiet --benchmark-disable-gc --benchmark-columns=median,iqr,rounds
 
 lint: env  ## check style
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
 
 clean:  ## remove the environment, caches and the smoke and quick records; recorded and paper runs stay
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache runs/smoke runs/quick figures/smoke figures/quick

@@ -435,7 +435,7 @@ def test_a_full_disk_under_the_cache_is_an_error_and_leaves_nothing(data):
     cache.mkdir()
     asked = "from singlib.nsynth import load_notes; load_notes('mini', ('brass3',))"
     small = f"mount -t tmpfs -o size=300k tmpfs {cache} || exit 77; "
-    script = f'{small} {sys.executable} -c "{asked}"; status=$?; ls -A {cache}; exit $status'
+    script = f'{small} "{sys.executable}" -c "{asked}"; status=$?; ls -A {cache}; exit $status'
     environment = os.environ | {"SINGLIB_ROOT": str(data.parents[1])}
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

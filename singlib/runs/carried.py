@@ -17,7 +17,6 @@ from .. import nsynth
 from ..files import project_folder, read_json, read_table, replacing, write_json
 from ..grid import Cell, Profile, cells, check_choice
 from ..nsynth import selection
-from .model_cards import publish
 from .run_folder import COLUMNS, Run, recipe
 
 FRAMES = tuple(COLUMNS)  # "history" and "quality"
@@ -114,6 +113,8 @@ def carry(profile: Profile, played: Mapping[str, list[nsynth.Label]], models: Se
         samples, rate = soundfile.read(notes[label], dtype="int16")
         with replacing(place / "targets" / f"{label}.flac") as beside:
             soundfile.write(beside, samples, rate)
+    from .model_cards import publish  # imports torch, which who only reads does without
+
     for name in models:
         publish(finished[name])
     return names
