@@ -132,7 +132,7 @@ def test_make_help_lists_every_command():
 
 def test_the_lab_opens_in_the_project_and_not_in_its_notebooks():
     said = subprocess.run(["make", "-n", "-o", ".venv/.fresh", "lab"], cwd=PROJECT, capture_output=True, text=True)
-    assert "jupyter lab --notebook-dir=. notebooks/03-play.ipynb" in said.stdout
+    assert "jupyter lab --notebook-dir=. notebooks/03-play.ipynb" in said.stdout.replace('"', "")
 
 
 def test_the_environment_is_made_when_missing_or_older_than_the_pins(tmp_path):
@@ -142,7 +142,7 @@ def test_the_environment_is_made_when_missing_or_older_than_the_pins(tmp_path):
 
     def plan():
         command = ["make", "--dry-run", "paper"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.replace('"', "")
 
     assert "pip install" in plan()
     (tmp_path / ".venv").mkdir()
