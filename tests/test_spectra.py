@@ -11,7 +11,7 @@ from nnAudio.features import CQT1992v2
 from scipy.signal import argrelmax
 
 from singlib.nsynth import Label, index, read_waveform
-from singlib.spectra import CQT, MFC, SPECTRA, STFT, MultiResolutionSTFT, SpectralLoss
+from singlib.spectra import CQT, MFC, SPECTRA, STFT, MultiResolutionSTFT, SpectralLoss, Spectrum
 
 NNAUDIO = CQT1992v2(16_000, hop_length=256, fmin=CQT.FMIN, n_bins=84, output_format="Complex", verbose=False)
 ROLES = ("keys", "mallet", "voice", "brass1", "brass2", "brass3", "brass4", "brass5")
@@ -379,3 +379,8 @@ def test_torch_func_and_compile_give_the_same(name):
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")  # without a compiler of C++
     (ours,) = torch.autograd.grad(compiled(given, target) * 2, given)
     torch.testing.assert_close(ours, expected, **close)
+
+
+def test_a_spectrum_without_a_transform_is_refused_when_it_is_made():
+    with pytest.raises(TypeError, match=r"Nameless.*transform"):
+        type("Nameless", (Spectrum,), {})()

@@ -7,6 +7,7 @@ in quiet bins (except at MFC's floor of -100 dB, which is librosa's).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from functools import cache
 
 import numpy as np
@@ -95,7 +96,7 @@ class _Distance(torch.autograd.Function):
         )
 
 
-class Spectrum(nn.Module):
+class Spectrum(nn.Module, ABC):
     """A transform of waveforms, and its level, the l of equation (3); your own is a subclass with a `transform`.
 
     In memory a frame's bins lie together: arithmetic on two spectra is fast where both have the same layout.
@@ -139,9 +140,9 @@ class Spectrum(nn.Module):
             spectrum = self.transform(flat)
         return spectrum if len(leading) == 1 else spectrum.reshape(*leading, *spectrum.shape[1:])
 
+    @abstractmethod
     def transform(self, waveform: Tensor) -> Tensor:
         """Return the spectrum of waveforms ``(batch, samples)`` in float32 or float64: ``(batch, bins, frames)``."""
-        raise NotImplementedError(f"{type(self).__name__} has no transform(waveform)")
 
     def level(self, spectrum: Tensor, eps: float) -> Tensor:
         """Return log(eps + S) of a power spectrum S, elementwise."""
