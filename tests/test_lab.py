@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 SOURCES = "() => [...document.querySelectorAll('.jp-OutputArea audio')].map(player => player.src)"
+MODEL = "runs/smoke/keys-ReLU-STFT-flow-0"
 SECONDS = """async (source) => {
     const context = new OfflineAudioContext(1, 16000, 16000);
     const bytes = await (await fetch(source)).arrayBuffer();
@@ -42,19 +43,24 @@ def page(browser):
     opened.close()
 
 
+def after(page, act, at=0):
+    """Do `act` and return the two players' sources once the one at `at` is new; between, there are none."""
+    before = page.evaluate(SOURCES)
+    act()
+    page.wait_for_function(f"""([before, at]) => {{
+        const now = ({SOURCES})();
+        return now.length == 2 && !before.includes(now.at(at));
+    }}""", arg=[before, at])
+    return page.evaluate(SOURCES)
+
+
 def test_a_key_plays_the_note_that_was_asked_for(page, address):
     lab.run_all(page, *address[:2], "03-play.ipynb")
     page.wait_for_selector(".jp-OutputArea audio")
-    before = page.evaluate(SOURCES)
-    page.locator(".widget-dropdown select").first.select_option(label="runs/smoke/keys-ReLU-STFT-flow-0")
-    page.wait_for_function(f"before => ({SOURCES})().every(source => !before.includes(source))", arg=before)
-    before = page.evaluate(SOURCES)
-    page.get_by_role("button", name="56", exact=True).click()
-    page.wait_for_function(f"before => ({SOURCES})().length == 2 && !before.includes(({SOURCES})()[0])", arg=before)
-    before = page.evaluate(SOURCES)
-    page.get_by_role("button", name="66", exact=True).click()
-    page.wait_for_function(f"before => ({SOURCES})().length == 2 && !before.includes(({SOURCES})()[0])", arg=before)
-    sources = page.evaluate(SOURCES)
+    sources = after(page, lambda: page.locator(".widget-dropdown select").first.select_option(label=MODEL), at=-1)
+    for key in ("56", "66"):
+        before = sources
+        sources = after(page, page.get_by_role("button", name=key, exact=True).click)
     assert len(set(sources) - set(before)) == 2, "the note itself, and the model's"
     for source in sources:
         assert page.evaluate(SECONDS, source) == pytest.approx(4, abs=0.01)
