@@ -33,7 +33,7 @@ _MOVED = {
     "shelf": "singlib.network.generation",
     "spectrograms": "singlib.listening.spectrograms",
     "status": "singlib.runs.status",
-    "tables": "singlib.report.tables",
+    "tables": "singlib.report.tables and table3",
     "training": "singlib.runs.training",
     "verdicts": "singlib.report.verdicts",
     "views": "notebooks/train.ipynb",

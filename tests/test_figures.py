@@ -14,7 +14,7 @@ from conftest import run_singlib
 from singlib.claims import CLAIMS, check
 from singlib.grading.grades import GRADES
 from singlib.grid import PROFILES, cells
-from singlib.report import figures, page, tables, verdicts
+from singlib.report import figures, page, table3, tables, verdicts
 from singlib.runs import records
 from singlib.runs.records import Records, describe
 
@@ -210,7 +210,7 @@ def test_a_claim_links_to_its_figures_and_back(quick):
 
 def test_table_3_shows_missing_and_never_calculated_entries():
     some = made_up("quick", lambda cell: cell.instruments != "voice")
-    table = tables.table_3(some)
+    table = table3.table(some)
     assert set(table.loc[("voice", "published")]) == {"missing"}
     assert table.loc[("brass1", "published"), "CQT/ReLU"] == "not calculated"
     assert table.loc[("brass1", "corrected"), "CQT/ReLU"] == "-"

@@ -47,10 +47,13 @@ def after(page, act, at=0):
     """Do `act` and return the two players' sources once the one at `at` is new; between, there are none."""
     before = page.evaluate(SOURCES)
     act()
-    page.wait_for_function(f"""([before, at]) => {{
+    page.wait_for_function(
+        f"""([before, at]) => {{
         const now = ({SOURCES})();
         return now.length == 2 && !before.includes(now.at(at));
-    }}""", arg=[before, at])
+    }}""",
+        arg=[before, at],
+    )
     return page.evaluate(SOURCES)
 
 

@@ -13,7 +13,7 @@ import pytest
 from singlib.grading.grades import GRADES
 from singlib.listening import blind_test
 from singlib.listening.blind_test import ANCHOR, REFERENCE, ListeningTest, Session
-from singlib.report import tables
+from singlib.report import table3
 from singlib.runs import records
 
 
@@ -112,7 +112,7 @@ def test_two_windows_of_a_listener_lose_nothing(smoke):
 def test_without_ratings_there_is_no_agreement_and_no_row_in_table_3(smoke):
     table = blind_test.agreement(smoke)
     assert table.index.tolist() == ["all"] and table.loc["all", "ratings"] == 0 and not table.loc["all", "reliable"]
-    assert set(tables.table_3(smoke).index.get_level_values("grade")) == {"paper", "published", "corrected"}
+    assert set(table3.table(smoke).index.get_level_values("grade")) == {"paper", "published", "corrected"}
 
 
 def listen(smoke, name, grade_of):
@@ -133,17 +133,17 @@ def test_table_3_and_agreement_come_from_the_ratings(smoke):
     table = blind_test.agreement(smoke)
     assert table.loc["all", "Krippendorff's alpha"] == pytest.approx(1)
     assert table.loc["anna", REFERENCE] == 5 and table.loc["anna", ANCHOR] == 0 and table.reliable.all()
-    shown = tables.table_3(smoke)
+    shown = table3.table(smoke)
     assert shown.loc[("keys", "published, listeners"), "STFT/ReLU"] == "o"
     assert shown.loc[("keys", "published, listeners"), "CQT/ReLU"] == "-/o"
     assert shown.loc[("keys", "corrected, listeners"), "CQT/ELU"] == "-/o"
-    assert tables.taus(smoke).loc["published, listeners", "entries (STFT)"] == 3
+    assert table3.taus(smoke).loc["published, listeners", "entries (STFT)"] == 3
 
     listen(smoke, "carl", lambda stimulus: "-" if stimulus.cell == REFERENCE else "++")
     table = blind_test.agreement(smoke)
     assert not table.loc["carl", "reliable"] and table.loc["anna", "reliable"]
     assert table.loc["all", "Krippendorff's alpha"] < 0.5
-    assert tables.table_3(smoke).loc[("keys", "published, listeners"), "STFT/ReLU"] == "o", "who fails does not count"
+    assert table3.table(smoke).loc[("keys", "published, listeners"), "STFT/ReLU"] == "o", "who fails does not count"
 
 
 def test_ratings_of_a_model_trained_anew_do_not_count(smoke, monkeypatch):

@@ -1,0 +1,202 @@
+"""Table 3 of the paper: the grade of each loss, activation and instrument set, the authors' beside ours."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import SVG, display
+from matplotlib.figure import Figure
+
+from ..grading.grades import GRADES, SCORES, ModelGrade, model_grade
+from ..grid import PAPER_ACTIVATIONS, Cell
+from ..listening import blind_test
+from ..runs.records import Records
+from .figures import output_folder, stamp
+
+# The authors' grades, Table 3, in the columns STFT, CQT, MFC x ReLU, ELU. They print "-" for brass with
+# CQT and MFC too, although Table 1 says that those models were never calculated.
+PAPER_GRADES = {
+    "keys": ("+", "-/o", "-", "-", "-", "-"),
+    "mallet": ("+", "-", "-", "-", "-", "-"),
+    "voice": ("o/+", "-/o", "-", "-", "-", "-"),
+    "k+m+v": ("++", "o", "-", "-", "-", "-"),
+    "brass1": ("o/+", "-", "-", "-", "-", "-"),
+    "brass1-3": ("++", "++", "-", "-", "-", "-"),
+    "brass1-5": ("++", "+", "-", "-", "-", "-"),
+}
+NOT_CALCULATED, MISSING = "not calculated", "missing"
+SOURCES = {"paper": "authors' ears", "published": "our rerun, gradient cut", "corrected": "gradient restored"}
+STYLES = {  # Okabe and Ito's colours
+    "paper": {"color": "#666666", "marker": "D"},
+    "published": {"color": "#D55E00", "marker": "s"},
+    "corrected": {"color": "#0072B2", "marker": "o"},
+}
+# What each grade means; its background, ColorBrewer's YlGnBu, told apart by the colour-blind and in grey; its text.
+SCALE = {
+    "-": ("silent, or static noise", "#ffffcc", "#111"),
+    "-/o": ("noise that moves a little", "#c7e9b4", "#111"),
+    "o": ("noise that moves as the note does, or a wrong pitch", "#7fcdbb", "#111"),
+    "o/+": ("the pitch, but noisy or with another envelope", "#41b6c4", "#111"),
+    "+": ("the pitch, its onset and its decay", "#2171b5", "#fff"),
+    "++": ("clean and bright like the note", "#253494", "#fff"),
+}
+FEW = 5  # entries: the order of fewer says nothing
+_COLUMNS = list(product(("STFT", "CQT", "MFC"), PAPER_ACTIVATIONS))
+
+
+def entry(grid: list[Cell], *entry: str) -> list[Cell]:
+    """Return the cells of an entry of Table 3: instruments, loss, activation (with PyTorch's a)."""
+    return [cell for cell in grid if (cell.instruments, cell.loss, cell.activation) == entry and cell.elu_alpha == 1]
+
+
+def perceived(records: Records) -> pd.DataFrame:
+    """List who gave which entry of Table 3 which grade.
+
+    Returns
+    -------
+    DataFrame
+        A row for each ``instruments``, ``loss``, ``activation`` and ``source`` ("paper": the authors' ears; "published"
+        and "corrected": `singlib.grading.grades`; with ", listeners": `singlib.listening.blind_test`, if there are
+        any): ``grade``, with its 95 % interval, as "o/+ [o, +]", "not calculated" or "missing"; and the same as
+        numbers, 0 to 5: ``score``, ``low``, ``high``.
+    """
+    ratings = blind_test.load(records)
+    ratings = ratings[ratings.reliable]
+    rows = []
+    for instruments, grades in PAPER_GRADES.items():
+        for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
+            kind = entry(records.grid, instruments, loss, activation)
+            names_of = {
+                "published": [cell.name for cell in kind if cell.published],
+                "corrected": [cell.name for cell in kind if cell.gradient == "flow"],
+            }
+            by_source: dict[str, ModelGrade | str] = {"paper": ModelGrade(*[float(SCORES[paper])] * 3)}
+            for source, names in names_of.items():
+                by_source[source] = _grade(records.quality, names)
+                if len(ratings):
+                    by_source[f"{source}, listeners"] = _grade(ratings, names)
+            for source, grade in by_source.items():
+                numbers = grade if isinstance(grade, ModelGrade) else [float("nan")] * 3
+                rows.append((instruments, loss, activation, source, str(grade), *numbers))
+    columns = ["instruments", "loss", "activation", "source", "grade", *ModelGrade._fields]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _grade(graded: pd.DataFrame, names: list[str]) -> ModelGrade | str:
+    if not names:
+        return NOT_CALCULATED
+    notes = graded[graded.cell.isin(names)] if len(graded) else graded
+    return model_grade(list(notes.grade), list(notes.cell)) if len(notes) else MISSING
+
+
+def table(records: Records) -> pd.DataFrame:
+    """Lay `perceived` out as the paper's Table 3: a row for each instrument set and source."""
+    tidy = perceived(records)
+    tidy["entry"] = tidy.loss + "/" + tidy.activation
+    table = tidy.set_index(["instruments", "source", "entry"]).grade.unstack(sort=False)
+    return table.rename_axis(index=["instr.", "grade"], columns=None)
+
+
+def source_name(source: str) -> str:
+    """Return a source of `perceived` in the words of the report: "published, listeners" as "..., listeners"."""
+    who, *listeners = source.split(", ")
+    return ", ".join([SOURCES[who], *listeners])
+
+
+def in_html(table: pd.DataFrame) -> str:
+    """Return Table 3 in HTML: an instrument set's rows together, each grade in its colour, the scale under it."""
+
+    def colour(grade: str) -> str:
+        _, background, text = SCALE.get(grade.split(" ")[0], ("", "", "#888"))
+        return f"background: {background}; color: {text}" if background else f"color: {text}"
+
+    def text(grade: str) -> str:
+        nearest, _, interval = grade.partition(" ")
+        return {NOT_CALCULATED: "n/a", MISSING: "not yet"}.get(grade, f"{nearest} <small>{interval}</small>")
+
+    sources = table.index.unique("grade")
+    line = "border-top: 2px solid #888"
+    borders = [{"selector": f".row{row}", "props": line} for row in range(0, len(table), len(sources))]
+    colours = {source: STYLES[source.split(",")[0]]["color"] for source in sources}
+    marks = {source_name(source): f"border-left: 5px solid {mark}" for source, mark in colours.items()}
+    named = table.rename(index=source_name, level="grade")
+    named.columns = pd.MultiIndex.from_tuples(_COLUMNS)
+    styled = named.style.map(colour).map_index(marks.get, level="grade").format(text).hide(names=True)
+    scale = "; ".join(
+        f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, (meaning, *_) in SCALE.items()
+    )
+    return f"{styled.set_table_styles(borders).to_html(table_uuid='grades')}<p>{scale}; n/a: never calculated.</p>"
+
+
+@plt.style.context("default")  # whatever a matplotlibrc says
+def draw(records: Records) -> Figure:
+    """Draw Table 3: a panel for each loss and activation, a dot with its 95 % interval for each source and set."""
+    tidy = perceived(records)
+    sets, sources = list(PAPER_GRADES), list(tidy.source.unique())
+    figure, axes = plt.subplots(2, 3, figsize=(8, 6.4), sharex=True, sharey=True, layout="constrained")
+    for panel, (loss, activation) in zip(axes.T.flat, _COLUMNS, strict=True):
+        entries = tidy[(tidy.loss == loss) & (tidy.activation == activation) & tidy.score.notna()]
+        for place, source in enumerate(sources):
+            if loss == "STFT" and source.startswith("published"):
+                continue  # the same models as "corrected"
+            graded = entries[entries.source == source]
+            panel.errorbar(
+                graded.score,
+                [sets.index(name) + 0.6 * (place / (len(sources) - 1) - 0.5) for name in graded.instruments],
+                xerr=[graded.score - graded.low, graded.high - graded.score],
+                ls="",
+                mfc="white" if source == "paper" or "listeners" in source else None,
+                capsize=2,
+                label=source_name(source),
+                **STYLES[source.split(", ")[0]],
+            )
+        panel.set_title(f"{loss}, {activation}", fontsize=10)
+        panel.set_xticks(range(len(GRADES)), GRADES)
+        panel.set_yticks(range(len(sets)), sets)
+        panel.set(xlim=(-0.4, len(GRADES) - 0.6), ylim=(len(sets) - 0.5, -0.5), xlabel="grade", ylabel="trained on")
+        panel.label_outer()
+        panel.grid(axis="x", color="0.9")
+        panel.hlines([line + 0.5 for line in range(len(sets) - 1)], *panel.get_xlim(), color="0.9", lw=0.8)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=10)
+    stamp(figure, records.profile)
+    return figure
+
+
+def taus(records: Records) -> pd.DataFrame:
+    """Compare grades with the paper's: Kendall's tau-b (1: the same order, 0: none) over the entries both have.
+
+    Over all entries, and over the 14 STFT entries alone: the paper grades nearly all others "-", so over
+    all of them it is enough to tell STFT from the rest. Entries that were never calculated are left out.
+    """
+    tidy = perceived(records).pivot(index=["instruments", "loss", "activation"], columns="source", values="grade")
+    tidy = tidy[tidy.published != NOT_CALCULATED].map(lambda grade: SCORES.get(grade.split(" ")[0])).astype(float)
+    columns = {}
+    for which, part in (("all", tidy), ("STFT", tidy.xs("STFT", level="loss"))):
+        columns[f"entries ({which})"] = part.count()
+        columns[f"tau ({which})"] = part.corr("kendall").paper
+    return pd.DataFrame(columns).drop("paper").round(2).rename_axis("grade")
+
+
+def say_taus(records: Records) -> str:
+    """Say how far each source grades in the authors' order."""
+    parts = []
+    for source, row in taus(records).sort_index(ascending=False).iterrows():
+        orders = [
+            f"{row[f'tau ({which})']:.2f} over {row[f'entries ({which})']:.0f} {entries}"
+            for which, entries in (("all", "entries"), ("STFT", "of the STFT"))
+            if row[f"entries ({which})"] >= FEW
+        ]
+        parts.append(f"{source_name(source)} {' and '.join(orders) or '(too few entries yet)'}")
+    return (
+        f"Kendall's tau with the authors' order (1: the same, 0: no relation): {', '.join(parts)}. On the STFT both "
+        "rows are the same models: its gradient was never lost."
+    )
+
+
+def show_picture(records: Records) -> None:
+    """Display the picture of Table 3, saved by `singlib.report.tables.save`."""
+    text = "Table 3 as a picture: the grade of each loss, activation and instrument set, the authors' beside ours."
+    display(SVG(output_folder(records.profile) / "table3.svg", metadata={"alt": text}))
