@@ -16,7 +16,8 @@ INSTRUMENT_SETS = {name: (name,) for name in ("keys", "mallet", "voice")} | {
     "brass1-3": BRASS[:3],
     "brass1-5": BRASS,
 }
-ACTIVATIONS = ("ReLU", "ELU", "SELU")  # names in torch.nn; SELU, the paper's future work, is outside its grid
+# Names in torch.nn; outside the paper's grid are SELU, its future work, and the smooth ones that came into use since.
+ACTIVATIONS = ("ReLU", "ELU", "SELU", "GELU", "SiLU")
 LOSSES = ("STFT", "MFC", "CQT", "MRSTFT")  # MRSTFT, of several frame sizes, is outside the paper's grid
 PAPER_ACTIVATIONS, PAPER_LOSSES = ("ReLU", "ELU"), ("STFT", "MFC", "CQT")  # those of Table 1, whatever is added
 GRADIENTS = ("flow", "cut")

@@ -90,7 +90,7 @@ def test_a_note_keeps_its_place_from_padding_to_trimming():
     assert torch.equal(sing.trim(target), notes)
 
 
-@pytest.mark.parametrize("activation", ["ReLU", "ELU", "SELU"])
+@pytest.mark.parametrize("activation", ["ReLU", "ELU", "SELU", "GELU", "SiLU"])
 def test_any_size_and_activation_makes_a_note(activation):
     autoencoder = sing.Autoencoder(5, 3, activation)
     assert autoencoder(torch.zeros(1, 68_608)).shape == (1, 65_024)

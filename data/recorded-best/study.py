@@ -3,40 +3,33 @@
 Optimiser, rate, schedule, batch, width, average, precision and training loss, each changed alone, on brass1-3 and then
 on keys; STFT and ReLU, with a seed that the grid does not use (100). Settings are in the order of what hangs on them.
 Each is trained for all three stages and graded after each: the autoencoder by its own output, then the whole by the
-notes that it plays. A stage that several settings share is trained once. What is done is kept under ``study/`` and
-joined to ``study.parquet``, a row for each setting and stage, and ``study-history.parquet``; run again, it goes on with
-what is missing. The notes are needed (``make data SPLIT=test``):
+notes that it plays. A stage that several settings share is trained once. ``study.parquet`` has a row for each setting
+and stage, ``study-history.parquet`` the losses of every epoch; run again, it goes on with what is missing. The notes
+are needed (``make data SPLIT=test``):
 
     python data/recorded-best/study.py --workers 2
 """
 
-import argparse
 import hashlib
 import json
-import multiprocessing
-import platform
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from singlib import nsynth
 from singlib.files import locked, replacing
-from singlib.grading.grades import HEARD, grade, model_grade
+from singlib.grading.grades import HEARD, model_grade
 from singlib.grid import PROFILES, Cell, Profile
-from singlib.network import sing
 from singlib.nsynth import selection
+from singlib.runs import study
 from singlib.runs.run_folder import recipe
-from singlib.runs.training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
+from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
-DEVICE = torch.device("cpu")
-TABLES = ("study", "study-history")
 SIZES = ("channels", "hidden", "batch", "warm_up", "schedule", "averaged_epochs", "bfloat16")
 
 # What each stage may cost in seconds of one core. A step's milliseconds in each stage, measured before the study (AMD
@@ -107,26 +100,16 @@ SETTINGS = {
 }
 
 
-def parts(table: str) -> list[Path]:
-    """Return the files of a table: of the settings finished before it was joined, and of those since."""
-    joined = [HERE / f"{table}.parquet"]
-    return [path for path in joined if path.is_file()] + sorted((HERE / "study" / table).glob("*.parquet"))
-
-
-def train(name: str) -> None:
-    """Train and grade one setting, unless it is done; keep its rows and its history."""
-    if any(name in set(pd.read_parquet(path).setting) for path in parts(TABLES[0])):
-        return
+def train(name: str) -> dict[str, study.Rows]:
+    """Train and grade one setting; return its rows and its history."""
     cell, profile = SETTINGS[name]
     notes = nsynth.load_notes(profile.data, cell.roles)
-    keep_freed_memory()
-    make_repeatable(profile.threads, DEVICE)
-    trainer = Trainer(cell, profile, notes, DEVICE)
     same = {"setting": name} | asdict(cell) | {size: getattr(profile, size) for size in SIZES}
-    same |= {"data_digest": notes.digest, "device": device_name(DEVICE), "platform": platform.platform()}
+    same |= {"data_digest": notes.digest} | study.prepare(profile.threads)
+    trainer = Trainer(cell, profile, notes, study.DEVICE)
     rows, history = [], []
     for number, stage in enumerate(STAGES):
-        file = HERE / "study" / "stages" / f"{stage}-{digest_up_to(number, cell, profile, notes.digest)}.safetensors"
+        file = HERE / "parts" / "stages" / f"{stage}-{digest_up_to(number, cell, profile, notes.digest)}.safetensors"
         with locked(file.with_suffix(".lock"), f"{name}: another setting trains the same {stage}, waiting"):
             if not file.is_file():
                 result, losses = train_stage(trainer, stage, notes)
@@ -139,15 +122,13 @@ def train(name: str) -> None:
         optimiser, rate = profile.by_stage[number]
         regime = {"stage": stage, "epochs": profile.epochs[number], "optimiser": optimiser, "learning_rate": rate}
         rows.append(same | regime | about["result"])
-        history += [{"setting": name, "stage": stage} | row for row in about["losses"]]
+        history += about["losses"]
         print(
             "{setting} {stage}: STFT {STFT:.4f}, score {score:.2f}, {in_tune:.0f} % in tune, noise {noise:.1f} dB "
             "(targets {target_noise:.1f}), {cpu_seconds:.0f} s".format(**rows[-1]),
             flush=True,
         )
-    for table, content in zip(reversed(TABLES), (history, rows), strict=True):  # the row that says "done" comes last
-        with replacing(HERE / "study" / table / f"{name}.parquet") as beside:
-            pd.DataFrame(content).to_parquet(beside, index=False)
+    return {"study": rows, "study-history": history}
 
 
 def digest_up_to(number: int, cell: Cell, profile: Profile, data_digest: str) -> str:
@@ -158,61 +139,21 @@ def digest_up_to(number: int, cell: Cell, profile: Profile, data_digest: str) ->
     return hashlib.sha256(json.dumps(every, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def train_stage(trainer: Trainer, stage: str, notes: nsynth.Notes) -> tuple[dict, list[dict]]:
+def train_stage(trainer: Trainer, stage: str, notes: nsynth.Notes) -> tuple[dict, study.Rows]:
     """Train a stage; return its cost, losses and grade at the end, and the losses of every epoch."""
-    begun, updates, losses = time.process_time(), 0, []
-    optimiser = trainer.optimiser(stage)
-    if stage == "lstm":
-        trainer.encode()
-    for epoch in range(trainer.profile.epochs[STAGES.index(stage)] + 1):
-        means, made = trainer.run_epoch(stage, epoch, optimiser)
-        updates += made
-        losses += [{"epoch": epoch, "spectrum": spectrum, "loss": loss} for spectrum, loss in means.items()]
-    optimiser.finish()
-    cost = {"updates": updates, "cpu_seconds": time.process_time() - begun}
+    begun = time.process_time()
+    losses = study.train_stage(trainer, stage)
+    cost = {"cpu_seconds": time.process_time() - begun}
     final, _ = trainer.run_epoch(stage, 0, None)  # of the weights that are kept, which may be averages
-    return cost | final | grades(trainer, stage, notes), losses
-
-
-@torch.no_grad()
-def grades(trainer: Trainer, stage: str, notes: nsynth.Notes) -> dict[str, float]:
-    """Grade the notes that the grid would: the autoencoder's own output, or what the whole plays."""
-    names, data, rows = notes.labels(), trainer.profile.data, []
-    for label in [label for role in notes.roles for label in selection.notes_to_generate(data, role)]:
-        index = torch.tensor([names.index(label)])
-        if stage == "autoencoder":
-            output = trainer.autoencoder(sing.pad(trainer.waveforms[index]))
-        else:
-            output = trainer.sing(*(numbers[index] for numbers in trainer.labels))
-        waveform = sing.trim(output)[0].numpy()
-        waveform = waveform / max(1, np.abs(waveform).max())  # as it is written to a file
-        rows.append(grade(waveform, notes.waveforms[index.item()], label.pitch))
-    quality = pd.DataFrame(rows)
+    wanted = [label for role in notes.roles for label in selection.notes_to_generate(trainer.profile.data, role)]
+    quality = pd.DataFrame(study.grade_notes(trainer, notes, wanted, rebuilt=stage == "autoencoder"))
     score = model_grade(list(quality.grade))
-    return {
-        "score": score.score,
-        "lowest": score.low,
-        "highest": score.high,
-        "notes": len(quality),
-        "in_range": int(quality.pitch_heard.notna().sum()),
-        "in_tune": 100 * float((quality.pitch_heard.dropna() >= HEARD).mean()),
-        "noise": float(quality.noise.mean()),
-        "target_noise": float(quality.target_noise.mean()),
-    }
-
-
-def main() -> None:
-    """Train what is missing, and join what is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=1, help="settings at a time")
-    workers = parser.parse_args().workers
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
-        pool.map(train, SETTINGS, chunksize=1)
-    for table in TABLES:
-        joined = pd.concat([pd.read_parquet(path) for path in parts(table)])
-        with replacing(HERE / f"{table}.parquet") as beside:
-            joined.drop_duplicates().to_parquet(beside, index=False, compression="zstd")
+    heard = quality.pitch_heard.dropna()
+    result = {"score": score.score, "lowest": score.low, "highest": score.high, "notes": len(quality)}
+    result |= {"in_range": len(heard), "in_tune": 100 * float((heard >= HEARD).mean())}
+    result |= {name: float(quality[name].mean()) for name in ("noise", "target_noise")}
+    return cost | final | result, losses
 
 
 if __name__ == "__main__":
-    main()
+    study.run(HERE, "study", list(SETTINGS), train, __doc__.splitlines()[0])

@@ -81,6 +81,20 @@ def _shares(frequencies: np.ndarray, levels: np.ndarray, frequency: float) -> tu
     return float(right), float(chroma)
 
 
+def semitones_off(waveform: np.ndarray, frequency: float) -> float:
+    """Return how far above `frequency` (Hz) a note sounds, in semitones: the median of its frames by loudness.
+
+    NaN where the tracker hears no pitch.
+    """
+    frequencies, levels = _track(waveform)
+    sounds = (levels > levels.max() - GONE) & (frequencies > 0)
+    if not sounds.any():
+        return float("nan")
+    off, loudness = 12 * np.log2(frequencies[sounds] / frequency), 10 ** (0.03 * levels[sounds])
+    order = np.argsort(off)
+    return float(off[order][np.searchsorted(np.cumsum(loudness[order]), loudness.sum() / 2)])
+
+
 def partials_heard(power: np.ndarray, frequency: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the fundamental (Hz) that fits the partials of each frame best, and the frame's level (dB).
 

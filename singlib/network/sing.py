@@ -37,7 +37,9 @@ def trim(output: Tensor) -> Tensor:
 
 
 def activation_layer(name: str, elu_alpha: float = 1.0) -> nn.Module:
-    """Return an in-place layer of torch.nn by name; `elu_alpha` is the a of equation (2)."""
+    """Return a layer of torch.nn by name, in place where it can be; `elu_alpha` is the a of equation (2)."""
+    if name == "GELU":
+        return nn.GELU()
     return nn.ELU(elu_alpha, inplace=True) if name == "ELU" else getattr(nn, name)(inplace=True)
 
 

@@ -7,7 +7,7 @@ A folder is in NSynth's format: ``examples.json`` (a dictionary of notes) and ``
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -122,6 +122,11 @@ class Notes:
 
     def __len__(self) -> int:
         return len(self.pitch)
+
+    def take(self, rows: np.ndarray) -> "Notes":
+        """Return the notes of some rows; roles and digest are still those of all."""
+        arrays = ("waveforms", "instrument", "pitch", "velocity")
+        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
 
     def labels(self) -> list[Label]:
         """Return the label of each note."""

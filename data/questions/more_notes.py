@@ -1,0 +1,71 @@
+"""With more notes, does ReLU's lead over ELU vanish? (section 4)
+
+STFT/ReLU and STFT/ELU on an eighth, a quarter, a half and all of the notes of brass1-5 and of keys, mallet and
+voice, drawn from each instrument, the same for both, and all for as many updates. Also brass1-5 with the notes of
+brass 5 left in that are noise in NSynth (from MIDI pitch 84 on), as the paper's set would have had them.
+
+C 256, with Muon, since the lead is one of sound.
+
+    python data/questions/more_notes.py --workers 2
+"""
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from pitches import MUON
+
+from singlib import nsynth
+from singlib.grid import Cell
+from singlib.nsynth import notes as notes_module
+from singlib.runs import study
+from singlib.runs.training import STAGES, Trainer
+
+HERE = Path(__file__).parent
+UPDATES = (600, 600, 240)  # batches in each stage
+SEEDS = (0, 1, 2)
+GRADED = 40  # notes, evenly among those trained on
+SHARES = {"eighth": 1 / 8, "quarter": 1 / 4, "half": 1 / 2, "all": 1.0, "all and noise": 1.0}
+EXPERIMENTS = {
+    f"{instruments}-{share.replace(' ', '-')}-{activation}-{seed}": (instruments, share, activation, seed)
+    for seed in SEEDS
+    for instruments in ("brass1-5", "k+m+v")
+    for share in SHARES
+    for activation in ("ReLU", "ELU")
+    if share != "all and noise" or instruments == "brass1-5"
+}
+
+
+def draw(notes: nsynth.Notes, share: float, seed: int) -> nsynth.Notes:
+    """Return a share of the notes of each instrument, two at the least; a larger share has all of a smaller one's."""
+    drawn, chosen = np.random.default_rng(seed), []
+    for instrument in range(len(notes.roles)):
+        own = drawn.permutation(np.flatnonzero(notes.instrument == instrument))
+        chosen += list(own[: max(2, round(share * len(own)))])
+    return notes.take(np.sort(chosen))
+
+
+def train(name: str) -> dict[str, study.Rows]:
+    """Train and grade one model."""
+    instruments, share, activation, seed = EXPERIMENTS[name]
+    if share == "all and noise":
+        notes_module.NOISE_FROM.clear()  # in this process alone
+    cell = Cell(instruments, activation, seed=seed)
+    notes = draw(nsynth.load_notes(MUON.data, cell.roles), SHARES[share], seed)
+    batches = math.ceil(len(notes) / MUON.batch)
+    profile = replace(MUON, epochs=tuple(round(updates / batches) for updates in UPDATES))
+    facts = asdict(cell) | {"share": share, "trained_on": len(notes), "regime": profile.regime}
+    facts |= study.prepare(profile.threads)
+    trainer, history = Trainer(cell, profile, notes, study.DEVICE), []
+    for stage in STAGES:
+        history += study.train_stage(trainer, stage)
+    labels = notes.labels()
+    graded = [labels[place] for place in np.linspace(0, len(labels) - 1, min(GRADED, len(labels))).round().astype(int)]
+    rows = study.grade_notes(trainer, notes, graded)
+    facts |= {"data_digest": notes.digest}
+    return {"more-notes-history": [facts | row for row in history], "more-notes": [facts | row for row in rows]}
+
+
+if __name__ == "__main__":
+    study.run(HERE, "more-notes", list(EXPERIMENTS), train, __doc__.splitlines()[0])

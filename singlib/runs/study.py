@@ -1,0 +1,119 @@
+"""Small experiments beside the grid: each is trained and graded once, kept when it is finished, and joined to a table.
+
+For scripts such as ``data/recorded-best/study.py``. What is done is kept under ``parts/<table>/`` beside the script and
+joined to ``<table>.parquet``; run again, a study goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .. import nsynth
+from ..files import replacing
+from ..grading.grades import grade
+from ..network import sing
+from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
+
+DEVICE = torch.device("cpu")
+Rows = list[dict]
+Experiment = Callable[[str], dict[str, Rows]]
+
+
+def run(folder: Path, table: str, experiments: Sequence[str], train: Experiment, about: str) -> None:
+    """Train what is missing of some experiments, as many at a time as ``--workers`` says, and join what is there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the tables lie.
+    table : str
+        The table that has a row of every finished experiment, with its name in a column ``experiment``.
+    experiments : sequence of str
+        Their names, in the order in which they are to be trained; a name is a file name too.
+    train : callable
+        Takes a name and returns the rows of each table; a function of a module, which other processes can import.
+    about : str
+        For ``--help``.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--workers", type=int, default=1, help="experiments at a time")
+    workers = parser.parse_args().workers
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
+        for _ in pool.imap_unordered(partial(_keep, folder, table, train), experiments):
+            _join(folder)
+
+
+def _join(folder: Path) -> None:
+    """Join the parts of each table, so that what is finished can be committed while the rest is trained."""
+    for name in {path.parent.name for path in folder.glob("parts/*/*.parquet")}:
+        joined = pd.concat([pd.read_parquet(path) for path in _files(folder, name)])
+        with replacing(folder / f"{name}.parquet") as beside:
+            joined.drop_duplicates().to_parquet(beside, index=False, compression="zstd")
+
+
+def _files(folder: Path, table: str) -> list[Path]:
+    """Return the files of a table: of the experiments finished before it was joined, and of those since."""
+    joined = folder / f"{table}.parquet"
+    return [path for path in [joined] if path.is_file()] + sorted((folder / "parts" / table).glob("*.parquet"))
+
+
+def _keep(folder: Path, table: str, train: Experiment, name: str) -> None:
+    """Train an experiment, unless it is done; keep its rows, those of `table` last, since they say that it is done."""
+    if any(name in set(pd.read_parquet(path).experiment) for path in _files(folder, table)):
+        return
+    begun = time.process_time()
+    tables = train(name)
+    seconds = time.process_time() - begun
+    for other in sorted(tables, key=lambda other: other == table):
+        with replacing(folder / "parts" / other / f"{name}.parquet") as beside:
+            pd.DataFrame(tables[other]).assign(experiment=name).to_parquet(beside, index=False)
+    print(f"{name}: {seconds:.0f} s", flush=True)
+
+
+def prepare(threads: int) -> dict[str, str]:
+    """Make this process's numbers the same each time; return the facts that every row should carry."""
+    keep_freed_memory()
+    make_repeatable(threads, DEVICE)
+    return {"device": device_name(DEVICE), "platform": platform.platform(), "torch": torch.__version__}
+
+
+def train_stage(trainer: Trainer, stage: str, until: Callable[[dict[str, float]], bool] | None = None) -> Rows:
+    """Train a stage, up to the epoch whose mean losses satisfy `until`; return the losses of every epoch."""
+    losses: Rows = []
+    optimiser = trainer.optimiser(stage)
+    if stage == "lstm":
+        trainer.encode()
+    for epoch in range(trainer.profile.epochs[STAGES.index(stage)] + 1):
+        means, _ = trainer.run_epoch(stage, epoch, optimiser)
+        losses += [{"stage": stage, "epoch": epoch, "spectrum": name, "loss": loss} for name, loss in means.items()]
+        if until is not None and until(means):
+            break
+    optimiser.finish()
+    return losses
+
+
+@torch.no_grad()
+def grade_notes(trainer: Trainer, notes: nsynth.Notes, labels: Iterable[nsynth.Label], rebuilt: bool = False) -> Rows:
+    """Grade some of `notes` as the model plays them or, if `rebuilt`, as the autoencoder rebuilds them."""
+    names, rows = notes.labels(), []
+    for label in labels:
+        place = names.index(label)
+        if rebuilt:
+            output = trainer.autoencoder(sing.pad(torch.from_numpy(notes.waveforms[place : place + 1])))
+        else:
+            numbers = (notes.instrument[place], notes.pitch[place], notes.velocity[place])
+            output = trainer.sing(*(torch.tensor([number]) for number in numbers))
+        waveform = sing.trim(output)[0].numpy()
+        waveform = waveform / max(1, np.abs(waveform).max())  # as it is written to a file
+        rows.append(label._asdict() | grade(waveform, notes.waveforms[place], label.pitch))
+    return rows

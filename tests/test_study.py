@@ -1,0 +1,59 @@
+"""Small experiments beside the grid: none is lost or trained twice, and they train and grade as the grid does."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from singlib import nsynth
+from singlib.grid import PROFILES, Cell
+from singlib.runs import records, study
+from singlib.runs.training import STAGES, Trainer
+
+
+def experiment(name):
+    """Stand for a training; other processes import it from here."""
+    with Path("trained.txt").open("a") as trained:
+        trained.write(f"{name} ")
+    if name == "fails":
+        raise FloatingPointError("the loss is not finite")
+    return {"results": [{"result": 1}], "results-history": [{"epoch": 0}, {"epoch": 1}]}
+
+
+def test_what_is_finished_is_kept_and_not_trained_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["study"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FloatingPointError):
+        study.run(tmp_path, "results", ["a", "fails", "b"], experiment, "about")
+    for part in tmp_path.glob("parts/*/*"):
+        part.unlink()  # what is joined is enough
+    study.run(tmp_path, "results", ["a", "b"], experiment, "about")
+    assert sorted(Path("trained.txt").read_text().split()) == ["a", "b", "fails"]
+    assert sorted(pd.read_parquet("results.parquet").experiment) == ["a", "b"]
+    assert len(pd.read_parquet("results-history.parquet")) == 4
+
+
+def test_it_trains_and_grades_as_the_grid_does(smoke_root):
+    smoke = records.load("smoke")
+    cell, profile = Cell("keys"), PROFILES["smoke"]
+    notes = nsynth.load_notes(profile.data, cell.roles)
+    study.prepare(profile.threads)
+    trainer = Trainer(cell, profile, notes, torch.device("cpu"))
+    trained = pd.DataFrame([row for stage in STAGES for row in study.train_stage(trainer, stage)])
+    recorded = smoke.history[smoke.history.cell == cell.name]
+    both = recorded.merge(trained, on=["stage", "epoch", "spectrum"], suffixes=("", "_here"))
+    assert len(both) == len(recorded) == len(trained) and (both.loss == both.loss_here).all()
+    quality = smoke.quality[smoke.quality.cell == cell.name].head(3)
+    labels = [nsynth.Label(*row) for row in quality[list(nsynth.Label._fields)].itertuples(index=False)]
+    graded = pd.DataFrame(study.grade_notes(trainer, notes, labels))
+    assert list(graded.grade) == list(quality.grade)
+    assert graded.level.to_numpy() == pytest.approx(quality.level.to_numpy(), abs=0.1)  # 16 bit of a file lie between
+
+
+def test_a_stage_ends_where_it_is_told_to():
+    cell, profile = Cell("keys"), PROFILES["smoke"]
+    trainer = Trainer(cell, profile, nsynth.load_notes(profile.data, cell.roles), torch.device("cpu"))
+    losses = study.train_stage(trainer, "autoencoder", until=lambda means: means["STFT"] > 0)
+    assert {row["epoch"] for row in losses} == {0}
