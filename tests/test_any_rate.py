@@ -62,7 +62,7 @@ def test_cqt_of_drawn_sizes_is_nnaudios(data):
     most = int(octave * np.log2(rate / 2 / fmin))
     bins = data.draw(st.integers(1, most))
     hop = data.draw(st.sampled_from([100, 128, 256, 441, 512, 1024]))
-    scale = data.draw(st.sampled_from([0.5, 1.0]))
+    scale = data.draw(st.sampled_from([0.02, 0.5, 1.0]))  # the least has kernels of one sample
     assert difference_of_cqts(rate, hop, fmin, bins, octave, scale) < 1e-4
 
 

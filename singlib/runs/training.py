@@ -433,7 +433,7 @@ def _machine(device: torch.device) -> dict[str, str]:
 
 
 def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict], history: list[dict]) -> dict:
-    packages = ("torch", "numpy", "scipy", "librosa", "nnAudio", "soundfile", "safetensors", "swift-f0", "zimtohrli")
+    packages = ("torch", "numpy", "scipy", "librosa", "soundfile", "safetensors", "swift-f0", "zimtohrli")
     last = {stage: [row["updates"] for row in history if row["stage"] == stage][-1] for stage in STAGES}
     return {
         "profile": profile.name,

@@ -367,39 +367,53 @@ def _cqt_kernels(
 
     Kernels are ``(2 * bins, hop or rank, 1, blocks)``, all real parts before all imaginary ones.
     """
-    from nnAudio.utils import create_cqt_kernels  # seconds to import
-
-    quality = filter_scale / (2 ** (1 / per_octave) - 1)
-    kernels, width, lengths, _ = create_cqt_kernels(quality, sample_rate, fmin, n_bins, per_octave)
-    scaled = kernels * np.sqrt(lengths.numpy())[:, None]  # as librosa.cqt
-    octaves = []  # (hop, blocks, 2 * bins) each
-    for rows in np.split(np.arange(n_bins), range(per_octave, n_bins, per_octave)):
-        half = hop * int(np.ceil((lengths[rows].max().item() / 2 + 1) / hop))
-        beyond = max(0, half - width // 2)  # a hop as long as the kernels
-        kernel = np.pad(scaled[rows], ((0, 0), (beyond, beyond)))
-        middle = width // 2 + beyond
-        kernel = kernel[:, middle - half : middle + half].T.reshape(-1, hop, len(rows))
-        octaves.append(np.concatenate([kernel.real, kernel.imag], axis=-1).swapaxes(0, 1).astype(np.float64))
+    octaves = _octaves(sample_rate, hop, fmin, n_bins, per_octave, filter_scale)
     low = sum(fmin * 2 ** (number + 1) * hop / sample_rate <= _PERIODS for number in range(len(octaves)))
-    basis = np.zeros((hop, 0))
-    if low:
-        columns = np.hstack([kernel.reshape(hop, -1) for kernel in octaves[:low]])
-        basis, strength = _directions(columns)
-        basis = basis[:, strength > _PRECISION * strength[0]]
+    basis = _directions(octaves[:low]) if low else np.zeros((hop, 0))
     weights = []
-    for number, kernel in enumerate(octaves):
-        kernel = np.tensordot(basis.T, kernel, 1) if number < low else kernel
-        weight = torch.tensor(kernel, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)
+    for number, kernels in enumerate(octaves):
+        weight = np.tensordot(basis.T, kernels, 1) if number < low else kernels
+        weight = torch.tensor(weight, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)
         weights.append(weight.contiguous(memory_format=torch.channels_last))
     return torch.tensor(basis, dtype=torch.float32), weights, low
 
 
-def _directions(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return left singular vectors and values, from the largest on."""
-    if columns.shape[1] <= 2000:  # as for the paper's CQT, whose numbers stay as they are to the last bit
-        return np.linalg.svd(columns, full_matrices=False)[:2]
-    squares, vectors = np.linalg.eigh(columns @ columns.T)  # many times as fast
-    return vectors[:, ::-1], np.sqrt(squares[::-1].clip(min=0))
+def _octaves(
+    sample_rate: float, hop: int, fmin: float, n_bins: int, per_octave: int, filter_scale: float
+) -> list[np.ndarray]:
+    """Return each octave's kernels, ``(hop, blocks, 2 * bins)``, rounded to single precision.
+
+    To the bit those of nnAudio's `create_cqt_kernels`, which makes all as long as the longest and takes a second to
+    import.
+    """
+    quality = filter_scale / (2 ** (1 / per_octave) - 1)
+    frequencies = fmin * 2.0 ** (np.arange(n_bins) / per_octave)
+    lengths = np.ceil(quality * sample_rate / frequencies).astype(int)
+    octaves = []
+    for first in range(0, n_bins, per_octave):
+        bins = range(first, min(first + per_octave, n_bins))
+        half = hop * math.ceil((lengths[first] / 2 + 1) / hop)
+        kernels = np.zeros((2, len(bins), 2 * half), np.float32)
+        for length, frequency, kernel in zip(lengths[bins], frequencies[bins], kernels.swapaxes(0, 1), strict=True):
+            time = np.arange(length // -2, length // 2)  # 0 in the middle of the kernel
+            window = np.hanning(length + 1)[:-1] if length > 1 else np.ones(1)
+            window /= window.sum()
+            phase = time * (2 * np.pi) * frequency * (1 / sample_rate)
+            kernel[:, half + time[0] : half + time[-1] + 1] = window * np.cos(phase), window * np.sin(phase)
+            kernel *= np.sqrt(np.float32(length))  # as librosa.cqt
+        octaves.append(kernels.reshape(2 * len(bins), -1, hop).transpose(2, 1, 0).astype(np.float64, order="C"))
+    return octaves
+
+
+def _directions(octaves: list[np.ndarray]) -> np.ndarray:
+    """Return the directions of a block that kernels have parts in, ``(hop, rank)``: left singular vectors."""
+    columns = [kernels.reshape(len(kernels), -1) for kernels in octaves]
+    if sum(part.shape[1] for part in columns) <= 2000:  # the paper's CQT, whose numbers stay as they are
+        vectors, strength, _ = np.linalg.svd(np.hstack(columns), full_matrices=False)
+    else:  # many times as fast
+        squares, vectors = np.linalg.eigh(sum(part @ part.T for part in columns))
+        vectors, strength = vectors[:, ::-1], np.sqrt(squares[::-1].clip(min=0))
+    return vectors[:, strength > _PRECISION * strength[0]]
 
 
 @cache
