@@ -45,10 +45,13 @@ class _Power(torch.autograd.Function):
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
         waveform, window, ctx.hop = inputs
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # or zeros as large as the rfft would be made for its gradient
         ctx.save_for_backward(waveform, window, output[1])
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: FunctionCtx, gradient: Tensor | None, _: None) -> tuple[Tensor | None, None, None]:
+        if gradient is None:
+            return None, None, None
         waveform, window, spectrum = ctx.saved_tensors
         frame, hop = len(window), ctx.hop
         if torch.is_grad_enabled():  # of a gradient of this gradient: the kept spectrum is outside the graph
@@ -82,10 +85,13 @@ class _Distance(torch.autograd.Function):
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, float], output: tuple[Tensor, Tensor]) -> None:
         spectrum, _, ctx.eps = inputs
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(spectrum, output[1])
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: FunctionCtx, gradient: Tensor | None, _: None) -> tuple[Tensor | None, Tensor | None, None]:
+        if gradient is None:
+            return None, None, None
         spectrum, difference = ctx.saved_tensors
         weight = (gradient / difference.shape[-2:].numel())[..., None, None]
         of_spectrum, of_level = ctx.needs_input_grad[:2]
