@@ -88,3 +88,14 @@ def test_a_command_without_its_packages_says_what_to_install(bare, tmp_path):
     done = subprocess.run([bare.parent / "singlib", "status"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.strip().endswith("pip install singlib[all]"), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_outside_a_clone_what_needs_its_notebooks_says_so(bare, tmp_path, command):
+    environment = {name: value for name, value in os.environ.items() if name != "SINGLIB_ROOT"}
+    environment["PYTHONPATH"] = os.fspath(distribution("typer").locate_file(""))  # the packages of the grid too
+    command = [bare, "-m", "singlib", command, "--profile", "smoke"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "come with a clone of singlib's repository" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..files import check_writable, project_folder, write_text
 from ..grid import Profile, check_choice
-from ..runs.notebooks import execute
+from ..runs.notebooks import execute, template
 from ..runs.records import Records
 from . import figures, tables, verdicts
 
@@ -52,9 +52,11 @@ def write(notebooks: list[Path], page: Path) -> Path:
 def report(profile: Profile) -> Path:
     """Execute the report's notebooks into ``figures/<profile>/`` and join them to a page; return the page's path.
 
-    NotebookError if one stops, for example because the profile's notes are missing, PermissionError if nothing may be
-    written there, ValueError as `write`.
+    FileNotFoundError outside a clone, NotebookError if one stops, for example because the profile's notes are missing,
+    PermissionError if nothing may be written there, ValueError as `write`.
     """
+    for name in REPORT:
+        template(project_folder(), name)  # missing outside a clone
     folder = project_folder() / "figures" / profile.name
     check_writable(folder)
     check_writable(folder.parent / ".notebooks")

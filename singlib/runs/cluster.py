@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from .. import nsynth
 from ..files import locked, project_folder, write_json
 from ..grid import Cell, Profile, cells
-from .notebooks import NotebookError, execute
+from .notebooks import NotebookError, execute, template
 from .run_folder import Run
 
 # Workers only wait for kernels here; Dask's sampling of them takes 7 % of two cores.
@@ -85,9 +85,9 @@ def run_grid(
     have one thread each (``dask worker --nthreads 1``) and see the project folder. A cell whose kernel dies or lacks
     memory is tried again as often as `retries` says.
 
-    Returns name -> error of each cell that failed; the others are done. FileNotFoundError or ValueError if the notes
-    are missing or damaged, no cell matches, or a worker has several threads: nothing has run then. ConnectionError if
-    the scheduler cannot be reached, or is lost: finished cells stay finished.
+    Returns name -> error of each cell that failed; the others are done. FileNotFoundError or ValueError if the notebook
+    or the notes are missing or damaged, no cell matches, or a worker has several threads: nothing has run then.
+    ConnectionError if the scheduler cannot be reached, or is lost: finished cells stay finished.
     """
     chosen = select(profile, pattern)
     runs = [Run(cell, profile) for cell in chosen]
@@ -95,6 +95,7 @@ def run_grid(
     print(f"{profile.name}: {len(chosen)} cells, {len(chosen) - len(todo)} done already")
     if not todo:
         return {}
+    template(project_folder(), "train")  # missing outside a clone
     # The cells with most notes first, so that no worker is left with a long one at the end.
     todo.sort(key=lambda cell: -len(nsynth.select(profile.data, cell.roles)))
     nsynth.load_notes(profile.data, todo[0].roles)  # decoded here once, not by the first kernels

@@ -26,6 +26,17 @@ class NotebookError(Exception):
         self.passing = passing  # worth another try: a dead kernel, memory that was short
 
 
+def template(root: Path, notebook: str) -> Path:
+    """Return the path of a notebook of notebooks/; FileNotFoundError says where one is, if this is no clone."""
+    path = root / "notebooks" / f"{notebook}.ipynb"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: the notebooks that train and report come with a clone of singlib's repository, not "
+            "with the installed package; run this in a clone, or let SINGLIB_ROOT name one"
+        )
+    return path
+
+
 def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
     """Execute a notebook of notebooks/ with papermill; `target` appears when it has ended well."""
     import papermill
@@ -39,7 +50,7 @@ def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
     with _kernel_settings() as config:
         try:
             papermill.execute_notebook(
-                _literal(root / "notebooks" / f"{notebook}.ipynb"),
+                _literal(template(root, notebook)),
                 _literal(partial),
                 parameters,
                 cwd=root,
