@@ -171,3 +171,53 @@ def test_reductions_and_named_parts():
     combined = CombinedLoss({"stft": SpectralLoss(STFT()), "cqt": cqt}, {"cqt": 3})
     parts = combined.parts(one, other)
     torch.testing.assert_close(combined(one, other), (parts["stft"] + 3 * parts["cqt"]) / 4)
+
+
+CODEC = {
+    "STFT": lambda: STFT(2048, 512, power=1),
+    "MFC": lambda: MFC(sample_rate=44_100, n_fft=2048, hop_length=512, n_mels=80),
+    "CQT": lambda: CQT(44_100, 512, 8 * CQT.FMIN, 48, 24),
+}
+
+
+@pytest.mark.parametrize("name", CODEC)
+def test_a_batch_of_64_is_64_notes(name):
+    """Losses and gradients of each note, alone and among others, with and without channels."""
+    generator = torch.Generator().manual_seed(0)
+    estimate, target = torch.randn(2, 64, 8_192, generator=generator) / 10
+    loss = SpectralLoss(CODEC[name](), reduction="none")
+    estimate.requires_grad_()
+    together = loss(estimate, target)
+    (gradient,) = torch.autograd.grad(together.sum(), estimate)
+    for note in (0, 63):
+        alone = loss(estimate[note : note + 1], target[note : note + 1])
+        torch.testing.assert_close(alone[0], together[note])
+        (of_one,) = torch.autograd.grad(alone.sum(), estimate)
+        torch.testing.assert_close(of_one[note], gradient[note], rtol=1e-4, atol=1e-5 * gradient.abs().max().item())
+    channels = loss(estimate.unflatten(0, (32, 2)), target.unflatten(0, (32, 2)))
+    torch.testing.assert_close(channels, together.unflatten(0, (32, 2)))
+
+
+@pytest.mark.parametrize("name", CODEC)
+def test_kernels_follow_the_module_and_others_keep_theirs(name):
+    assert {buffer.device.type for buffer in CODEC[name]().to("meta").buffers()} == {"meta"}
+    waveform = torch.randn(1, 2, 8_192)
+    exact = CODEC[name]().double()(waveform)
+    assert exact.dtype == torch.float64
+    again = CODEC[name]()  # its kernels are cached: another module has moved, not they
+    assert {(buffer.device.type, buffer.dtype) for buffer in again.buffers()} == {("cpu", torch.float32)}
+    torch.testing.assert_close(again(waveform).double(), exact, rtol=1e-3, atol=1e-4 * exact.abs().max().item())
+
+
+def test_a_combined_loss_compiles_as_one_graph_and_is_float32_under_autocast():
+    loss = CombinedLoss({name: SpectralLoss(make(), eps=1e-3) for name, make in CODEC.items()}, {"CQT": 2})
+    generator = torch.Generator().manual_seed(0)
+    estimate, target = torch.randn(2, 2, 8_192, generator=generator) / 10
+    estimate.requires_grad_()
+    (expected,) = torch.autograd.grad(loss(estimate, target), estimate)
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")  # without a compiler of C++
+    (gradient,) = torch.autograd.grad(compiled(estimate, target), estimate)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = loss(estimate, target)
+    assert inside == loss(estimate, target) and inside.dtype == torch.float32
