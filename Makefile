@@ -42,7 +42,7 @@ lab: env  ## open JupyterLab on the notebook to play with
 notebooks: env  ## execute the notebooks again and keep their outputs (after a change of numbers)
 	"$(BIN)/python" tests/refresh_notebooks.py
 
-bench: env  ## measure speed against the plain reading of the paper, and print the ratios
+bench: env  ## measure speed against the plain reading of the paper and other libraries, and print the ratios
 	"$(BIN)/pytest" tests/bench/bench_*.py --quiet --benchmark-disable-gc --benchmark-columns=median,iqr,rounds
 
 lint: env  ## check style

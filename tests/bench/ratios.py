@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 PAIRS = 9
-ROWS, MEMORY = pytest.StashKey[list](), pytest.StashKey[list]()
+TABLES = pytest.StashKey[dict]()  # title -> rows
 
 
 def _transform(input_shape, dim, *args, **kwargs):
@@ -58,7 +58,17 @@ def machine_rate():
 
 
 @pytest.fixture
-def compare(benchmark, machine_rate, pytestconfig):
+def note(pytestconfig):
+    """Return a function that adds a row to one of the tables printed at the end."""
+
+    def add(title, row):
+        pytestconfig.stash.setdefault(TABLES, {}).setdefault(title, []).append(row)
+
+    return add
+
+
+@pytest.fixture
+def compare(benchmark, machine_rate, note):
     """Return a function that times two computations alternately; the ratio is the second's time to the first's."""
 
     def run(name, one, other, bar=""):
@@ -79,32 +89,29 @@ def compare(benchmark, machine_rate, pytestconfig):
             "machine": machine_rate / 1e9,
         }
         benchmark.extra_info.update(row)
-        pytestconfig.stash.setdefault(ROWS, []).append(row)
+        note("ratios", row)
 
     return run
 
 
 @pytest.fixture
-def compare_memory(pytestconfig):
+def compare_memory(note):
     """Return a function that notes the largest memory of our side and of the plain reading, in MB."""
 
-    def note(name, ours, theirs):
+    def add(name, ours, theirs):
         row = {"training": name, "ours, MB": ours, "plain, MB": theirs, "ours / plain": ours / theirs, "bar": "<= 1.2"}
-        pytestconfig.stash.setdefault(MEMORY, []).append(row)
+        note("peak memory of a process that trains in all stages", row)
 
-    return note
+    return add
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    rows = config.stash.get(ROWS, [])
-    if rows:
-        terminalreporter.section("ratios")
+    for title, rows in config.stash.get(TABLES, {}).items():
+        terminalreporter.section(title)
         terminalreporter.line(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"))
-        terminalreporter.line(
-            f"Medians of {PAIRS} pairs on {torch.get_num_threads()} threads. GFLOP/s count products, convolutions and "
-            "FFTs, not elementwise work; 'machine' is the fastest product measured here, a large 1x1 convolution."
-        )
-    rows = config.stash.get(MEMORY, [])
-    if rows:
-        terminalreporter.section("peak memory of a process that trains in all stages")
-        terminalreporter.line(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"))
+        if title == "ratios":
+            terminalreporter.line(
+                f"Medians of {PAIRS} pairs on {torch.get_num_threads()} threads. GFLOP/s count products, convolutions "
+                "and FFTs, not elementwise work; 'machine' is the fastest product measured here, a large 1x1 "
+                "convolution."
+            )
