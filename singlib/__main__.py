@@ -131,6 +131,7 @@ def generate(
 def report(
     profile: ProfileName = "quick",
     only: Annotated[str | None, typer.Option(help="only these parts: fig07,table3,claims")] = None,
+    stale: Annotated[bool, typer.Option("--if-stale", help="only if its records have changed since")] = False,
 ) -> None:
     """Rebuild Figures 1-22, Tables 1-3 and the report page of a profile into figures/."""
     from .grid import profile_named
@@ -140,6 +141,8 @@ def report(
     if only:
         page.save_parts(only.split(","), records.load(profile))
         print(f"wrote {only} to figures/{profile}/")
+    elif stale and page.is_fresh(profile_named(profile)):
+        print(f"as its records are: {page.page_of(profile_named(profile))}")
     else:
         print(f"wrote {page.report(profile_named(profile))}")
 

@@ -20,6 +20,7 @@ INSTRUMENT_SETS = {name: (name,) for name in ("keys", "mallet", "voice")} | {
 ACTIVATIONS = ("ReLU", "ELU", "SELU", "GELU", "SiLU")
 LOSSES = ("STFT", "MFC", "CQT", "MRSTFT")  # MRSTFT, of several frame sizes, is outside the paper's grid
 PAPER_ACTIVATIONS, PAPER_LOSSES = ("ReLU", "ELU"), ("STFT", "MFC", "CQT")  # those of Table 1, whatever is added
+STAGES = ("autoencoder", "lstm", "fine-tuning")  # of a cell's training
 GRADIENTS = ("flow", "cut")
 OPTIMISERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from importlib.metadata import version
 
 import nbformat
@@ -12,7 +13,8 @@ import pytest
 
 from conftest import make_root, run_singlib
 from singlib.grid import PROFILES, cells
-from singlib.runs import cluster
+from singlib.runs import cluster, progress
+from singlib.runs.run_folder import Run
 
 COMPARED = ("history.csv", "quality.csv", "sing.safetensors")
 
@@ -33,6 +35,24 @@ def test_a_finished_grid_trains_nothing(smoke_root, monkeypatch, capsys):
     assert cluster.run_grid(PROFILES["smoke"]) == {}
     assert "6 cells, 6 done already" in capsys.readouterr().out
     assert before == {file: file.stat().st_mtime_ns for file in (smoke_root / "runs").rglob("*")}
+
+
+def test_the_bar_says_what_is_trained_and_when_it_ends(monkeypatch):
+    """Two cells of as many notes: of one, half is in a checkpoint of before, and the other half is trained now."""
+    runs = [Run(cell, PROFILES["smoke"]) for cell in cells("smoke")[:2]]
+    first, made = runs[0].cell.name, {runs[0].cell.name: 4}
+    monkeypatch.setattr(progress, "held", lambda lock: lock.name == first)
+    monkeypatch.setattr(progress, "epochs_made", lambda run: (made.get(run.cell.name, 0), 8))
+    with progress.Bar(runs) as bar:
+        assert bar.desc == f"0 of 2 cells, training {first}"
+        made[first] = 8  # in a minute, a third of what is to be done
+        bar.begun -= 60
+        soon = datetime.now()
+        bar.look()
+        ends = re.fullmatch(f"0 of 2 cells, done about (.*), training {first}", bar.desc)[1]
+        assert ends in {(soon + timedelta(seconds=after)).strftime("%H:%M") for after in (115, 120, 125)}
+        bar.end(first)
+        assert bar.desc.startswith("1 of 2 cells, done about") and bar.n == pytest.approx(bar.total / 3)
 
 
 def test_killed_in_the_middle_and_started_again_gives_the_same_records(smoke_root, tmp_path):

@@ -1,6 +1,7 @@
 """The report page and the notebooks' players in a real browser: whole, quiet, and with nothing fetched."""
 
 import re
+import shutil
 from itertools import pairwise
 
 import nbformat
@@ -10,7 +11,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from pypdf import PdfReader
 
-from conftest import PROJECT
+from conftest import PROJECT, run_singlib
 from singlib.claims import VERDICTS, check
 from singlib.grid import PROFILES, cells
 from singlib.report import page, verdicts
@@ -193,6 +194,18 @@ def test_the_report_is_small_enough_to_send_and_shows_no_code(report, monkeypatc
     with pytest.raises(ValueError, match=r"report\.html would have \d+ MB, more than 0"):
         page.write([report.with_suffix(".ipynb")], report)
     assert report.read_text() == text
+
+
+def test_a_page_is_fresh_until_its_records_change(report, smoke_root):
+    assert page.is_fresh(PROFILES["smoke"])
+    told = run_singlib("report", "--profile", "smoke", "--if-stale", stdout=-1, text=True).communicate()[0]
+    assert told == f"as its records are: {report}\n"
+    another = smoke_root / "runs" / "smoke" / "another" / "done.json"
+    another.parent.mkdir()
+    another.write_text("{}")
+    assert not page.is_fresh(PROFILES["smoke"])
+    shutil.rmtree(another.parent)
+    assert page.is_fresh(PROFILES["smoke"])
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 `page.html.j2` is its template: contents at the side (at the top on a phone), pictures and sounds inside.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,10 +13,12 @@ from ..files import check_writable, project_folder, write_text
 from ..grid import Profile, check_choice
 from ..runs.notebooks import execute, template
 from ..runs.records import Records
+from ..runs.run_folder import GRADING, RECIPE
 from . import figures, tables, verdicts
 
 REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
 LIMIT = 30_000_000  # bytes that a page may have, to be sent by mail
+MADE_OF = re.compile(r'<meta name="records" content="(\w+)">')
 HEADING = re.compile(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"')  # as nbconvert writes it: level, id, text
 
 
@@ -25,8 +28,10 @@ def anchors(main: str) -> list[tuple[str, list[str]]]:
     return [(kind, [name for name in ids if name.startswith(kind)]) for kind in ("figure", "table")]
 
 
-def write(notebooks: list[Path], page: Path) -> Path:
+def write(notebooks: list[Path], page: Path, made_of: str = "") -> Path:
     """Write executed notebooks, without their code, as one HTML file, and return its path.
+
+    The page keeps `made_of`, the `fingerprint` of its records.
 
     The first heading of the first is the title. ValueError if the page would have more than 30 MB.
     """
@@ -42,11 +47,38 @@ def write(notebooks: list[Path], page: Path) -> Path:
         exclude_output_prompt=True,
         embed_images=True,
     )
-    text, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells, metadata={"title": title}))
+    about = {"title": title, "records": made_of}
+    text, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells, metadata=about))
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{page} would have {len(text.encode()) / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}")
     write_text(page, text)
     return page
+
+
+def fingerprint(profile: Profile) -> str:
+    """Return a digest of what a report shows: records, those of the regime beside it, and listeners' grades.
+
+    Of runs the markers are read, which have the digests of their files.
+    """
+    digest = hashlib.sha256(f"{RECIPE} {GRADING}".encode())
+    patterns = ("runs/{}/*/done.json", "data/{}/cells/*/*.json", "data/{}/*.parquet", "data/ratings/{}/*.csv")
+    for name in filter(None, (profile.name, profile.beside)):
+        for pattern in patterns:
+            for file in sorted(project_folder().glob(pattern.format(name))):
+                digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def page_of(profile: Profile) -> Path:
+    """Return the path of a profile's page, whether it is there or not."""
+    return project_folder() / "figures" / profile.name / "report.html"
+
+
+def is_fresh(profile: Profile) -> bool:
+    """Say whether a profile's page is there, and of the records at hand."""
+    page = page_of(profile)
+    found = MADE_OF.search(page.read_text(encoding="utf-8")) if page.is_file() else None
+    return bool(found) and found[1] == fingerprint(profile)
 
 
 def report(profile: Profile) -> Path:
@@ -57,13 +89,14 @@ def report(profile: Profile) -> Path:
     """
     for name in REPORT:
         template(project_folder(), name)  # missing outside a clone
-    folder = project_folder() / "figures" / profile.name
-    check_writable(folder)
-    check_writable(folder.parent / ".notebooks")
-    notebooks = [folder / f"{name}.ipynb" for name in REPORT]
+    page = page_of(profile)
+    check_writable(page.parent)
+    check_writable(page.parents[1] / ".notebooks")
+    made_of = fingerprint(profile)  # before: records that come in meanwhile make the page stale
+    notebooks = [page.with_name(f"{name}.ipynb") for name in REPORT]
     for notebook in notebooks:
         execute(project_folder(), notebook.stem, notebook, {"profile": profile.name})
-    return write(notebooks, folder / "report.html")
+    return write(notebooks, page, made_of)
 
 
 PARTS: dict[str, Callable[[Records], object]] = {

@@ -12,14 +12,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import dask
-from dask.distributed import Client, LocalCluster, Worker, WorkerPlugin, as_completed
+from dask.distributed import Client, LocalCluster, Worker, WorkerPlugin
 from dask.system import cpu_count
-from tqdm.auto import tqdm
 
 from .. import nsynth
 from ..files import locked, project_folder, write_json
 from ..grid import Cell, Profile, cells
 from .notebooks import NotebookError, execute, template
+from .progress import Bar
 from .run_folder import Run
 
 # Workers only wait for kernels here; Dask's sampling of them takes 7 % of two cores.
@@ -109,15 +109,18 @@ def run_grid(
             client.wait_for_workers(1, timeout=WORKERS_WITHIN)
         except TimeoutError:
             print(f"{client.scheduler.address} has no workers yet; waiting until one comes", file=sys.stderr)
-        bar = tqdm(as_completed(futures), total=len(todo), unit="cell", desc=profile.name, mininterval=5)
-        for future in bar:
-            name = futures[future]
-            if future.status in ("cancelled", "lost"):
-                raise ConnectionError("the scheduler was lost; restart it and run this again: finished cells are kept")
-            error = repr(future.exception()) if future.status != "finished" else future.result()
-            if error:
-                failed[name] = error
-                bar.write(f"{name} failed: {error}", file=sys.stderr)
+        with Bar([run for run in runs if run.cell in todo]) as bar:
+            for future in bar.follow(futures):
+                name = futures[future]
+                if future.status in ("cancelled", "lost"):
+                    raise ConnectionError(
+                        "the scheduler was lost; restart it and run this again: finished cells are kept"
+                    )
+                error = repr(future.exception()) if future.status != "finished" else future.result()
+                if error:
+                    failed[name] = error
+                    bar.write(f"{name} failed: {error}", file=sys.stderr)
+                bar.end(name)
     return failed
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from ..files import held, read_json
-from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Profile, cells
+from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, STAGES, Profile, cells
 from . import carried
 from .records import describe
 from .run_folder import Run
@@ -76,21 +76,35 @@ def _failure(file: Path) -> str:
         return f"why cannot be read: {file} is damaged"
 
 
-def _pace(run: Run) -> str:
-    """Return the epoch of a running cell, and when it will end at its pace."""
+def epochs_made(run: Run) -> tuple[int, int]:
+    """Return how many epochs of a run are in its checkpoint, and how many it has; evaluations before a stage count."""
+    stages = dict(zip(STAGES, run.profile.epochs, strict=True))
+    names, total = list(stages), sum(stages.values()) + len(stages)
+    about = _checkpoint(run)
+    if not about:
+        return 0, total
+    before = names.index(about["stage"])
+    return sum(stages[name] + 1 for name in names[:before]) + about["epoch"] + 1, total
+
+
+def _checkpoint(run: Run) -> dict | None:
+    """Return what the checkpoint says of itself, None if there is none that the run resumes from."""
     try:
         about = run.progress()
     except ValueError:
         about = None
-    if not about or about["signature"] != run.signature:
+    return about if about and about["signature"] == run.signature else None
+
+
+def _pace(run: Run) -> str:
+    """Return the epoch of a running cell, and when it will end at its pace."""
+    about = _checkpoint(run)
+    if not about:
         return "starting"  # or finishing
-    stages = dict(zip(("autoencoder", "lstm", "fine-tuning"), run.profile.epochs, strict=True))
-    names = list(stages)
-    before = names.index(about["stage"])
-    made = sum(stages[name] + 1 for name in names[:before]) + about["epoch"] + 1
-    left = sum(stages.values()) + len(stages) - made
-    end = datetime.now() + timedelta(seconds=left * sum(about["seconds"].values()) / made)
-    return f"{about['stage']} {about['epoch']}/{stages[about['stage']]}, ends about {end:%H:%M}"
+    made, total = epochs_made(run)
+    end = datetime.now() + timedelta(seconds=(total - made) * sum(about["seconds"].values()) / made)
+    last = run.profile.epochs[STAGES.index(about["stage"])]
+    return f"{about['stage']} {about['epoch']}/{last}, ends about {end:%H:%M}"
 
 
 def _counts(rows: pd.DataFrame) -> str:

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from .. import __version__, nsynth
 from ..files import replacing
 from ..grading.grades import grade
-from ..grid import LOSSES, PAPER_LOSSES, Cell, Profile
+from ..grid import LOSSES, PAPER_LOSSES, STAGES, Cell, Profile
 from ..network import sing
 from ..network.generation import Model, write_notes
 from ..nsynth import selection
@@ -34,7 +34,6 @@ from ..spectra import MFC, SPECTRA, STFT, SpectralLoss
 from .optimiser import Optimiser
 from .run_folder import Run
 
-STAGES = ("autoencoder", "lstm", "fine-tuning")
 CHUNK = 32  # time steps of the LSTM between two updates; its state is carried over, without gradient
 UPDATES = {"autoencoder": 1, "lstm": math.ceil(sing.STEPS / CHUNK), "fine-tuning": 1}  # on a batch
 LEVELS = 512e6  # bytes of targets' levels to keep
