@@ -35,7 +35,8 @@ report: env  ## rebuild figures and tables from the records at hand (PROFILE=qui
 	"$(BIN)/singlib" report --profile $(PROFILE)
 
 test: env  ## run the tests and check every notebook
-	"$(BIN)/pytest" -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=15
+	"$(BIN)/pytest" -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder \
+	  --durations=15
 
 test-slow: env  ## run the long campaigns too
 	"$(BIN)/pytest"

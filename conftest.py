@@ -1,5 +1,6 @@
 """The tests work in a root of their own, so that they neither use nor touch a user's records."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -46,7 +47,19 @@ def run_singlib(*arguments, root=ROOT, **options):
 
 @cache
 def _train_smoke_grid():
-    return run_singlib("run", "--profile", "smoke").wait()
+    """Train the smoke grid once for all processes of a test run; each has a copy of its runs."""
+    from singlib.files import locked  # only now: the root is chosen
+
+    shared, session = ROOT.parent / "smoke", os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    said = shared / "trained-by.json"
+    with locked(ROOT.parent / "smoke.lock", "another process trains the smoke grid, waiting"):
+        if not said.exists() or json.loads(said.read_text())["session"] != session:
+            make_root(shared)
+            ended = run_singlib("run", "--profile", "smoke", root=shared).wait()
+            said.write_text(json.dumps({"session": session, "ended": ended}))
+    if (shared / "runs").is_dir():
+        shutil.copytree(shared / "runs", ROOT / "runs", dirs_exist_ok=True)
+    return json.loads(said.read_text())["ended"]
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +67,16 @@ def smoke_root():
     """Return a root with the finished smoke grid."""
     assert _train_smoke_grid() == 0, "the smoke grid did not finish"
     return ROOT
+
+
+# Files whose tests take longest, the longest first: with these begun first, no process is left with one at the end.
+LONG = ("test_cluster.py", "test_lab.py", "report.ipynb", "test_readme.py", "test_path.py", "test_page.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Order the files; their tests stay in order."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -249,7 +249,12 @@ PROFILES["recorded-long"] = replace(
     beside=None,
 )
 # For tests of the path from an NSynth archive to the figures.
-PROFILES["smoke-nsynth"] = replace(PROFILES["smoke"], name="smoke-nsynth", data="nsynth-test")
+PROFILES["smoke-nsynth"] = replace(
+    PROFILES["smoke"],
+    name="smoke-nsynth",
+    data="nsynth-test",
+    subset=("keys-ReLU-STFT-flow-0", "brass1-ReLU-STFT-flow-0"),
+)
 
 
 def profile_named(name: str) -> Profile:

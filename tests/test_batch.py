@@ -55,6 +55,7 @@ def test_the_bar_says_what_is_trained_and_when_it_ends(monkeypatch):
         assert bar.desc.startswith("1 of 2 cells, done about") and bar.n == pytest.approx(bar.total / 3)
 
 
+@pytest.mark.slow  # test_cluster.py kills runners too
 def test_killed_in_the_middle_and_started_again_gives_the_same_records(smoke_root, tmp_path):
     root = make_root(tmp_path / "root")
     command = ("run", "--profile", "smoke", "--cells", "keys-ReLU-*-cut-0")

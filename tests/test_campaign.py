@@ -1,6 +1,6 @@
-"""Do the losses train? Autoencoders at quick size on the brass of data/mini, three seeds.
+"""Do the losses train? Autoencoders at quick size on the brass of data/mini, three seeds: a long campaign.
 
-The long form, 20 epochs of every activation and loss, runs under `make test-slow`.
+`make test` has a short form of it: test_published.py on the smoke grid, and test_training.py.
 """
 
 from itertools import product
@@ -13,18 +13,18 @@ from singlib.nsynth import load_notes
 from singlib.runs.training import autoencoder_losses
 
 EPOCHS = 20
-LONG = [pytest.param(*case, EPOCHS, marks=pytest.mark.slow) for case in product(["ReLU", "ELU"], ["MFC", "CQT"])]
-SHORT = [("ELU", "MFC", 5), ("ReLU", "CQT", 5)]
+KINDS = list(product(["ReLU", "ELU"], ["MFC", "CQT"]))
+pytestmark = pytest.mark.slow
 
 
-def losses(epochs, **cell):
+def losses(**cell):
     cell = Cell(instruments="brass1-5", **cell)
-    return autoencoder_losses(cell, PROFILES["quick"], load_notes("mini", cell.roles), epochs)
+    return autoencoder_losses(cell, PROFILES["quick"], load_notes("mini", cell.roles), EPOCHS)
 
 
-@pytest.mark.parametrize(("activation", "loss", "epochs"), [*LONG, *SHORT])
-def test_with_its_gradient_every_loss_trains(activation, loss, epochs, capsys):
-    seeds = np.array([losses(epochs, activation=activation, loss=loss, seed=seed) for seed in range(3)])
+@pytest.mark.parametrize(("activation", "loss"), KINDS)
+def test_with_its_gradient_every_loss_trains(activation, loss, capsys):
+    seeds = np.array([losses(activation=activation, loss=loss, seed=seed) for seed in range(3)])
     fall, spread = seeds[:, 0] - seeds[:, -1], seeds[:, -1].std(ddof=1)
     with capsys.disabled():
         print(
@@ -35,8 +35,7 @@ def test_with_its_gradient_every_loss_trains(activation, loss, epochs, capsys):
     assert fall.min() > 3 * spread  # of the seed that falls least
 
 
-@pytest.mark.parametrize("epochs", [2, pytest.param(EPOCHS, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("activation", "loss"), list(product(["ReLU", "ELU"], ["MFC", "CQT"])))
-def test_as_published_none_does(activation, loss, epochs):
-    values = losses(epochs, activation=activation, loss=loss, gradient="cut")
+@pytest.mark.parametrize(("activation", "loss"), KINDS)
+def test_as_published_none_does(activation, loss):
+    values = losses(activation=activation, loss=loss, gradient="cut")
     assert max(values) - min(values) < 1e-6 * values[0]  # a mean is rounded in another order each epoch

@@ -31,7 +31,8 @@ SMALL = {
     "PROFILE=quick": "PROFILE=smoke",
     "data/recorded-many-updates/cells/brass1-3-": "runs/smoke/brass1-",
 }
-LONG = ("make paper", "make test", "make lab", "make data", "make bench")  # what make would do is asked of make itself
+# What make would do is asked of make itself.
+LONG = ("make paper", "make test", "make lab", "make data", "make bench", "make report")
 FAR = ("--scheduler", "--profile paper")  # for machines that a test has not: they only say what they would do
 ELSEWHERE = ("dask ", "conda ", "CUDA_VISIBLE_DEVICES")  # tools beside ours: their words are checked
 
@@ -54,6 +55,8 @@ def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
         words = [*shlex.split(command.replace("--profile paper", "--profile smoke")), "--dry-run"]
     if words[0] == "papermill":
         words[1] = str(PROJECT / words[1])
+    if words[:2] == ["singlib", "report"]:
+        words += ["--only", "table1"]  # test_path.py and test_page.py build whole reports
     words[0] = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
     environment = os.environ | {"SINGLIB_ROOT": str(ROOT)}
     where = ROOT if {"generate", "again"} & set(words) else tmp_path  # runs are named from the project's folder
@@ -72,6 +75,14 @@ def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
             waveform, rate = soundfile.read(tmp_path / "notes" / f"brass2-{pitch:03d}-100.wav")
             heard = np.median(librosa.yin(waveform, fmin=60, fmax=1500, sr=rate)[5:60])
             assert abs(librosa.hz_to_midi(heard) - pitch) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["smoke", "recorded"])
+def test_make_report_builds_a_page(profile, smoke_root):
+    command = ["make", "report", f"PROFILE={profile}", f"BIN={BIN}", "--assume-old=.venv/.fresh"]
+    subprocess.run(command, cwd=PROJECT, env=os.environ | {"SINGLIB_ROOT": str(ROOT)}, check=True)
+    assert (ROOT / "figures" / profile / "report.html").stat().st_size > 1_000_000
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
