@@ -26,6 +26,7 @@ class _Commands(typer.core.TyperGroup):
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda")]
 ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-many-updates, recorded-long or paper")]
 
 
@@ -65,6 +66,7 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="cells at a time on this machine")] = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tcp://host:8786")] = None,
     retries: Annotated[int, typer.Option(min=0, help="of a cell whose kernel dies or lacks memory")] = 1,
+    device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only print what would run, and for how long")] = False,
 ) -> None:
     """Train every unfinished cell of a profile, each in an executed notebook under runs/."""
@@ -75,9 +77,9 @@ def run(
     size = profile_named(profile)
     if dry_run:
         names = [cell.name for cell in cluster.select(size, cells)]
-        print(plan(size, names, workers or cluster.default_workers(size)))
+        print(plan(size, names, workers or cluster.default_workers(size, device)))
         return
-    failed = cluster.run_grid(size, cells, workers, scheduler, retries)
+    failed = cluster.run_grid(size, cells, workers, scheduler, retries, device)
     if failed:
         raise ValueError(f"{len(failed)} cells failed; the notebooks named above show why")
 
@@ -102,6 +104,7 @@ def generate(
     notes: Annotated[Path | None, typer.Option(help="instead: a file with a note such as keys-060-100 a line")] = None,
     suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
     outside: Annotated[bool, typer.Option("--outside", help="allow pitches it was never trained on")] = False,
+    device: Device = "auto",
 ) -> None:
     """Write notes that a trained model plays; the data set is not needed."""
     from .grid import check_choice
@@ -110,7 +113,7 @@ def generate(
     if (run is None) == (recorded is None):
         raise ValueError("name a model by --run or by --recorded")
     check_choice("format", suffix, generation.FORMATS)
-    model = generation.load_model(run or recorded)
+    model = generation.load_model(run or recorded, device)
     if notes is None:
         role = instrument or model.roles[0]
         check_choice("instrument", role, model.roles)

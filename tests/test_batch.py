@@ -27,6 +27,7 @@ def test_every_cell_leaves_an_executed_notebook_and_its_records(smoke_root):
         assert list((folder / "generated").glob("*.flac"))
         notebook = nbformat.read(folder / "train.ipynb", as_version=4)
         assert all(part.execution_count for part in notebook.cells if part.cell_type == "code")
+        assert 'device = "auto"' in next(part.source for part in notebook.cells if "injected" in str(part.metadata))
         assert not list(folder.rglob(".*.part*")) and not (folder / "checkpoint.safetensors").exists()
 
 
@@ -100,6 +101,7 @@ def test_a_failing_cell_is_told_and_spares_the_others(tmp_path):
         (("run", "--profile", "fast"), "unknown profile 'fast'"),
         (("run", "--profile", "smoke", "--cells", "piano*"), "no cell of smoke is called 'piano*'"),
         (("run", "--profile", "paper"), "examples.json is missing"),
+        (("run", "--profile", "smoke", "--device", "gpu"), "unknown device 'gpu'; choose one of auto, cpu, cuda"),
         (("report", "--profile", "fast"), "unknown profile 'fast'"),
         (("report", "--profile", "paper"), "examples.json is missing"),
     ],

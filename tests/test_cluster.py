@@ -25,7 +25,7 @@ PAIR, PAIR_PATTERN = KEYS[1:], "keys-ReLU-*-cut-0"
 ALL = [cell.name for cell in cells("smoke")]
 
 
-def wait_for(condition, seconds=90, process=None):
+def wait_for(condition, seconds=300, process=None):
     """Wait until something is so; return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -324,6 +324,8 @@ def test_the_live_view_ends_when_nothing_runs(smoke_root, monkeypatch):
 def test_gpus_get_a_worker_each(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5")
     assert cluster.default_workers(PROFILES["paper"]) == 3
+    monkeypatch.setattr(cluster, "cpu_count", lambda: 8)
+    assert cluster.default_workers(PROFILES["paper"], "cpu") == 2  # of four threads
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert cluster.default_workers(PROFILES["paper"]) == 2

@@ -20,6 +20,7 @@ from ..grid import PROFILES, check_choice
 from ..nsynth import PITCHES, SAMPLES, VELOCITIES, Label, selection
 from ..nsynth.audio import encode
 from . import weights
+from .devices import resolve_device
 from .sing import SING, trim
 
 BATCH = 16  # notes generated at once
@@ -142,9 +143,14 @@ def find(name: Path | str) -> Path:
     raise ValueError(f"no model {str(name)!r}: {hint}")
 
 
-def load_model(name: Path | str) -> Model:
-    """Load a model by the name that `find` takes; errors are those of `find` and `weights.read`."""
-    return Model(*weights.read(find(name)))
+def load_model(name: Path | str, device: str = "cpu") -> Model:
+    """Load a model by the name that `find` takes, to play on a device.
+
+    Errors are those of `find`, `weights.read` and `singlib.network.devices.resolve_device`.
+    """
+    where = resolve_device(device)
+    network, about = weights.read(find(name))
+    return Model(network.to(where), about)
 
 
 def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, suffix: str = "wav") -> list[Path]:

@@ -10,9 +10,10 @@ import torch
 from .. import nsynth
 from ..files import read_json
 from ..grid import Cell, Profile
+from ..network.devices import resolve_device
 from .carried import history_of
 from .run_folder import RECIPE
-from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable, resolve_device
+from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
 
 CLOSE = 1e-4  # relative: before training, the rounding of any processor is less
 TRAININGS, MORE = 2, 20  # training is chaotic: allow MORE times the largest effect of rounding in so many TRAININGS

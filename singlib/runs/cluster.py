@@ -17,7 +17,7 @@ from dask.system import cpu_count
 
 from .. import nsynth
 from ..files import locked, project_folder, write_json
-from ..grid import Cell, Profile, cells
+from ..grid import Cell, Profile, cells, check_choice
 from .notebooks import NotebookError, execute, template
 from .progress import Bar
 from .run_folder import Run
@@ -30,10 +30,11 @@ _DASK = {
     "distributed.scheduler.allowed-failures": 10,  # workers that may die under a cell before it is given up
 }
 
+DEVICES = ("auto", "cpu", "cuda")  # which GPU a cell has is the worker's part
 WORKERS_WITHIN = 10.0  # seconds to wait before telling the user that a scheduler has no workers
 
 
-def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str | None:
+def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1, device: str = "auto") -> str | None:
     """Execute the notebook of one cell into its run folder, on a worker, which must see the runner's folder `root`.
 
     `retries` are for a kernel that dies or lacks memory. Returns the error and where the notebook was kept, or None.
@@ -48,7 +49,7 @@ def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1) -> str |
     try:
         with locked(folder / ".locks" / f"{cell.name}.notebook", waiting):
             failure.unlink(missing_ok=True)
-            parameters = asdict(cell) | {"profile": profile.name}
+            parameters = asdict(cell) | {"profile": profile.name, "device": device}
             while passing and retries >= 0:
                 try:
                     execute(Path(root), "train", folder / cell.name / "train.ipynb", parameters)
@@ -77,18 +78,22 @@ def run_grid(
     workers: int | None = None,
     scheduler: str | Client | None = None,
     retries: int = 1,
+    device: str = "auto",
 ) -> dict[str, str]:
     """Train every cell that has no finished records yet, each in an executed notebook.
 
     Only those whose name matches `pattern`, for example ``"keys-*-CQT-*"``, on this machine `workers` at a time
     (`default_workers` if left out), or on the workers of a Dask scheduler, by its address or a client of it; these must
     have one thread each (``dask worker --nthreads 1``) and see the project folder. A cell whose kernel dies or lacks
-    memory is tried again as often as `retries` says.
+    memory is tried again as often as `retries` says. `device` is one of `DEVICES`, for each cell.
 
     Returns name -> error of each cell that failed; the others are done. FileNotFoundError or ValueError if the notebook
-    or the notes are missing or damaged, no cell matches, or a worker has several threads: nothing has run then.
-    ConnectionError if the scheduler cannot be reached, or is lost: finished cells stay finished.
+    or the notes are missing or damaged, no cell matches, there is no such device, or a worker has several threads:
+    nothing has run then. ConnectionError if the scheduler cannot be reached, or is lost: finished cells stay finished.
     """
+    check_choice("device", device, DEVICES)
+    if device == "cuda" and scheduler is None and not _gpus(device):
+        raise ValueError("no CUDA device here; leave it to 'auto', or choose 'cpu'")
     chosen = select(profile, pattern)
     runs = [Run(cell, profile) for cell in chosen]
     todo = [run.cell for run in runs if not (run.state() == "done" and run.notebook.exists())]
@@ -100,11 +105,13 @@ def run_grid(
     todo.sort(key=lambda cell: -len(nsynth.select(profile.data, cell.roles)))
     nsynth.load_notes(profile.data, todo[0].roles)  # decoded here once, not by the first kernels
     failed = {}
-    with _client(scheduler, min(workers or default_workers(profile), len(todo))) as client:
+    with _client(scheduler, min(workers or default_workers(profile, device), len(todo)), device) as client:
         _check_threads(client)
         # Not pure: Dask would return the result of an earlier call although its records may be gone.
         root = str(project_folder())
-        futures = {client.submit(run_cell, cell, profile, root, retries, pure=False): cell.name for cell in todo}
+        futures = {
+            client.submit(run_cell, cell, profile, root, retries, device, pure=False): cell.name for cell in todo
+        }
         try:  # only now: a cluster that grows with its work starts no worker before
             client.wait_for_workers(1, timeout=WORKERS_WITHIN)
         except TimeoutError:
@@ -124,13 +131,15 @@ def run_grid(
     return failed
 
 
-def default_workers(profile: Profile) -> int:
+def default_workers(profile: Profile, device: str = "auto") -> int:
     """Return how many cells this machine runs at a time: one a GPU, or as many as the cores allow."""
-    return len(_gpus()) or max(1, cpu_count() // profile.threads)  # cores that this process may use
+    return len(_gpus(device)) or max(1, cpu_count() // profile.threads)  # cores that this process may use
 
 
-def _gpus() -> list[str]:
-    """Return the GPUs that this process may use, as CUDA names them."""
+def _gpus(device: str) -> list[str]:
+    """Return the GPUs that this process may use, as CUDA names them; none if all is to be computed on CPU."""
+    if device == "cpu":
+        return []
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
     import torch  # seconds to import
@@ -149,7 +158,7 @@ class _OneGPU(WorkerPlugin):
 
 
 @contextmanager
-def _client(scheduler: str | Client | None, workers: int) -> Iterator[Client]:
+def _client(scheduler: str | Client | None, workers: int, device: str = "auto") -> Iterator[Client]:
     """Connect to a scheduler, or start one here with workers of one thread, each on a GPU if there are any."""
     if isinstance(scheduler, Client):
         yield scheduler
@@ -165,7 +174,7 @@ def _client(scheduler: str | Client | None, workers: int) -> Iterator[Client]:
     else:
         local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
         with dask.config.set(_DASK), LocalCluster(**local) as cluster, Client(cluster) as client:
-            if gpus := _gpus():
+            if gpus := _gpus(device):
                 client.register_plugin(_OneGPU(gpus))
             yield client
 

@@ -18,7 +18,9 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-SETTINGS = {"MATPLOTLIBRC": os.devnull}  # a user's own would change the figures
+# A user's own matplotlibrc would change the figures. CUDA fails after a fork if it was asked for its devices before:
+# should a part of PyTorch ask, it is to look another way.
+SETTINGS = {"MATPLOTLIBRC": os.devnull, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
 
 class Kernels(AsyncKernelManager):

@@ -28,6 +28,7 @@ from ..files import replacing
 from ..grading.grades import grade
 from ..grid import LOSSES, PAPER_LOSSES, STAGES, Cell, Profile
 from ..network import sing
+from ..network.devices import resolve_device, to_device
 from ..network.generation import Model, write_notes
 from ..nsynth import selection
 from ..spectra import MFC, SPECTRA, STFT, SpectralLoss
@@ -52,8 +53,8 @@ class Trainer:
         losses = {name: SpectralLoss(SPECTRA[name](), profile.eps, how) for name, how in gradients.items()}
         self.losses = nn.ModuleDict(losses).to(device)
         self.cell, self.profile, self.device = cell, profile, device
-        self.waveforms = torch.from_numpy(notes.waveforms).to(device)
-        self.labels = [torch.from_numpy(x).to(device) for x in (notes.instrument, notes.pitch, notes.velocity)]
+        self.waveforms = to_device(notes.waveforms, device)
+        self.labels = [to_device(numbers, device) for numbers in (notes.instrument, notes.pitch, notes.velocity)]
         self.levels = self._levels()
         self.codes: Tensor | None = None
 
@@ -192,7 +193,7 @@ class Trainer:
         order = np.arange(len(self.waveforms))
         if epoch:
             order = np.random.default_rng((self.cell.seed, STAGES.index(stage), epoch)).permutation(len(order))
-        yield from torch.from_numpy(order).to(self.device).split(self.profile.batch)
+        yield from to_device(order, self.device).split(self.profile.batch)
 
     def run_epoch(self, stage: str, epoch: int, optimiser: Optimiser | None) -> tuple[dict[str, float], int]:
         """Train one epoch (evaluate, if it is 0); return the mean loss by spectrum, and the number of updates.
@@ -206,7 +207,8 @@ class Trainer:
             for name, value in values.items():
                 sums[name] = sums.get(name, 0) + value.double().sum()
             updates += bool(epoch) * UPDATES[stage]
-        means = {name: float(total) / len(self.waveforms) for name, total in sums.items()}
+        totals = torch.stack(list(sums.values())).tolist()  # the only time that a GPU is waited for in an epoch
+        means = {name: total / len(self.waveforms) for name, total in zip(sums, totals, strict=True)}
         bad = [name for name, value in means.items() if not np.isfinite(value)]
         if bad:
             raise FloatingPointError(f"{self.cell.name}: the {', '.join(bad)} loss is not finite in {stage} {epoch}")
@@ -222,13 +224,6 @@ def autoencoder_losses(cell: Cell, profile: Profile, notes: nsynth.Notes, epochs
 
 # The time of a stage: by the wall clock, and of the CPU, which other jobs do not lengthen.
 CLOCKS = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
-
-
-def resolve_device(device: str = "auto") -> torch.device:
-    """Return the torch device; "auto" is CUDA where there is one."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
 
 
 def keep_freed_memory() -> None:
@@ -253,7 +248,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     cell, profile : Cell, Profile
         The model; notes, sizes, epochs.
     device : str
-        ``"auto"``, or a device of torch.
+        ``"auto"``, or a device of torch; see `singlib.network.devices.resolve_device`.
     log : callable
         Takes a line for each epoch.
 
@@ -265,7 +260,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     Raises
     ------
     FileNotFoundError, ValueError
-        If the profile's notes are missing or not in NSynth's format.
+        If the profile's notes are missing or not in NSynth's format, or there is no such device.
     FloatingPointError
         If a loss is no longer finite.
     """

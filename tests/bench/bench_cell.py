@@ -1,4 +1,4 @@
-"""What a cell costs beside its training: imports, loading its notes, and drawing a figure of the report."""
+"""What a cell costs beside its training: its kernel, imports, loading its notes; and drawing a figure of the report."""
 
 import json
 import os
@@ -7,14 +7,20 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import papermill
 import plain
+from ratios import seconds
 
+from conftest import make_root
 from singlib import nsynth
-from singlib.grid import PROFILES, cells
+from singlib.files import read_json
+from singlib.grid import PROFILES, Cell, cells
 from singlib.report import figures
+from singlib.runs.notebooks import execute
 from singlib.runs.records import Records, describe
+from singlib.runs.run_folder import Run
 
-pytest_plugins = ["ratios"]  # the fixture `compare`
+pytest_plugins = ["ratios"]  # the fixtures `compare` and `note_times`
 
 PROJECT = Path(__file__).parents[2]
 
@@ -38,6 +44,40 @@ def test_imports(compare):
     other = "import plain, librosa, matplotlib.pyplot, pandas; from IPython.display import Audio"
     name = "plain imports, one core / imports of notebooks/train.ipynb (at most 3,000 ms)"
     compare(name, lambda: on_one_core(mine), lambda: on_one_core(other))
+
+
+def forked(root, target):
+    execute(root, "train", target, {"instruments": "brass1", "profile": "quick"})
+
+
+def spawned(root, target):
+    """Papermill's own way: a kernel that imports and builds all by itself."""
+    target.parent.mkdir(parents=True)
+    papermill.execute_notebook(
+        root / "notebooks" / "train.ipynb",
+        target,
+        {"instruments": "brass1", "profile": "quick"},
+        cwd=root,
+        progress_bar=False,
+    )
+
+
+def test_price_beside_training(note_times, tmp_path, monkeypatch):
+    """A quick cell from the start of its kernel to the end, less what it trained; and its grades are the same."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in a grid
+    prices, grades = {forked: [], spawned: []}, []
+    for number in range(4):
+        for way in (forked, spawned):
+            root = make_root(tmp_path / f"{way.__name__}-{number}")
+            monkeypatch.setenv("SINGLIB_ROOT", str(root))
+            run = Run(Cell("brass1"), PROFILES["quick"])
+            every = seconds(lambda way=way, root=root, run=run: way(root, run.notebook))
+            trained = sum(read_json(run.folder / "cell.json")["seconds"].values())
+            prices[way].append(every - trained)
+            grades.append((run.folder / "quality.csv").read_bytes())
+    assert len(set(grades)) == 1
+    name = "a quick cell beside its training: a kernel started by papermill / a forked one"
+    note_times(name, prices[forked][1:], prices[spawned][1:], "< 5,000 ms")  # the first of each finds files on the disk
 
 
 def test_loading(compare):

@@ -5,6 +5,7 @@ import plain
 import pytest
 import torch
 from apart import Apart
+from both import Both
 
 pytest_plugins = ["ratios"]  # the fixtures `compare` and `compare_memory`
 
@@ -26,6 +27,16 @@ def test_step(stage, channels, batch, loss, bar, compare):
     with Apart(torch.get_num_threads(), plain.Training, *size) as theirs:
         name = f"plain {stage} step, C {channels}, batch {batch}, {loss} / ours"
         compare(name, lambda: mine.step(stage), lambda: theirs("step", stage), bar)
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["defaults", "kept"])
+@pytest.mark.parametrize(("stage", "channels", "batch"), [size[:3] for size in STEPS[:3]] + [("fine-tuning", 256, 16)])
+def test_step_in_one_process(stage, channels, batch, keep, compare):
+    """Without the start that a process of its own gives to one side; steps one after the other."""
+    with Apart(torch.get_num_threads(), Both, keep, channels, batch, "STFT", batch) as both:
+        how = "freed memory kept" if keep else "the C library's defaults"
+        name = f"plain {stage} step, C {channels}, batch {batch} / ours, in one process, {how}"
+        compare(name, lambda: both("step", "mine", stage), lambda: both("step", "theirs", stage))
 
 
 @pytest.mark.parametrize(("stage", "bar"), [("autoencoder", ""), ("lstm", ">= 1.2"), ("fine-tuning", "")])

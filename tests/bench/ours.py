@@ -15,8 +15,9 @@ from singlib.runs.training import STAGES, Trainer, keep_freed_memory
 class Training:
     """The three stages as `singlib.runs.training` takes them."""
 
-    def __init__(self, channels, batch, loss="STFT", count=16, dimension=128, hidden=256):
-        keep_freed_memory()
+    def __init__(self, channels, batch, loss="STFT", count=16, dimension=128, hidden=256, keep=True):
+        if keep:
+            keep_freed_memory()
         waveforms = np.random.default_rng(0).standard_normal((count, 64_000), np.float32) / 10
         index = np.arange(count)
         notes = Notes(waveforms, 0 * index, 30 + index % 79, index % len(VELOCITIES), ("keys",), "")

@@ -68,7 +68,27 @@ def note(pytestconfig):
 
 
 @pytest.fixture
-def compare(benchmark, machine_rate, note):
+def note_times(note):
+    """Return a function that notes the seconds of two sides, measured in turn, and returns the row of the report."""
+
+    def add(name, one, other, bar="", **more):
+        ratios = np.array(other) / np.array(one)
+        row = {
+            "other / one": name,
+            "one, ms": 1e3 * np.median(one),
+            "other, ms": 1e3 * np.median(other),
+            "ratio": np.median(ratios),
+            "quartiles": "{:.2f}-{:.2f}".format(*np.quantile(ratios, [0.25, 0.75])),
+            "bar": bar,
+        } | more
+        note("ratios", row)
+        return row
+
+    return add
+
+
+@pytest.fixture
+def compare(benchmark, machine_rate, note_times):
     """Return a function that times two computations alternately; the ratio is the second's time to the first's."""
 
     def run(name, one, other, bar=""):
@@ -76,20 +96,9 @@ def compare(benchmark, machine_rate, note):
         one()  # warm both
         other()
         benchmark.pedantic(one, setup=lambda: times.append(seconds(other)), rounds=PAIRS)
-        mine, theirs = np.array(benchmark.stats.stats.data), np.array(times)
-        ratios = theirs / mine
-        row = {
-            "other / one": name,
-            "one, ms": 1e3 * np.median(mine),
-            "other, ms": 1e3 * np.median(theirs),
-            "ratio": np.median(ratios),
-            "quartiles": "{:.2f}-{:.2f}".format(*np.quantile(ratios, [0.25, 0.75])),
-            "bar": bar,
-            "one, GFLOP/s": operations(one) / np.median(mine) / 1e9,
-            "machine": machine_rate / 1e9,
-        }
-        benchmark.extra_info.update(row)
-        note("ratios", row)
+        mine = benchmark.stats.stats.data
+        rates = {"one, GFLOP/s": operations(one) / np.median(mine) / 1e9, "machine": machine_rate / 1e9}
+        benchmark.extra_info.update(note_times(name, mine, times, bar, **rates))
 
     return run
 
