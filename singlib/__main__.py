@@ -1,4 +1,4 @@
-"""The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``generate`` plays, ``report`` draws."""
+"""The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``play`` plays, ``report`` draws."""
 
 import sys
 from pathlib import Path
@@ -94,12 +94,21 @@ def status(profile: ProfileName = "quick") -> None:
 
 
 @app.command()
+def models() -> None:
+    """List the models at hand: instruments, grade, share of their notes in tune, and size."""
+    from .runs.model_cards import at_hand
+
+    print(at_hand().to_string(index=False))
+
+
+@app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
+    model: Annotated[str | None, typer.Option(help="a name from `singlib models`, or a path to a model")] = None,
     run: Annotated[str | None, typer.Option(help="runs/quick/keys-ReLU-STFT-flow-0, a finished run")] = None,
     recorded: Annotated[str | None, typer.Option(help="a model of data/*/models: keys-ReLU-STFT-flow-0")] = None,
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
-    pitch: Annotated[str | None, typer.Option(help="MIDI pitches, such as 60,64,67; by default a trained one")] = None,
+    pitch: Annotated[str | None, typer.Option(help="60,64 or C4,F#4 or c',fis'; by default a trained one")] = None,
     velocity: Annotated[str, typer.Option(help="25, 50, 75, 100 or 127, or several")] = "100",
     notes: Annotated[Path | None, typer.Option(help="instead: a file with a note such as keys-060-100 a line")] = None,
     suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
@@ -110,21 +119,22 @@ def generate(
     from .grid import check_choice
     from .network import generation
 
-    if (run is None) == (recorded is None):
-        raise ValueError("name a model by --run or by --recorded")
+    named = [name for name in (model, run, recorded) if name is not None]
+    if len(named) != 1:
+        raise ValueError("name one model by --model; `singlib models` lists those at hand")
     check_choice("format", suffix, generation.FORMATS)
-    model = generation.load_model(run or recorded, device)
+    playing = generation.load_model(named[0], device)
     if notes is None:
-        role = instrument or model.roles[0]
-        check_choice("instrument", role, model.roles)
-        middle = min(model.pitches(role), key=lambda known: abs(known - 60))
+        role = instrument or playing.roles[0]
+        check_choice("instrument", role, playing.roles)
+        middle = min(playing.pitches(role), key=lambda known: abs(known - 60))
         labels = generation.chord(role, pitch or str(middle), velocity)
     else:
         if instrument or pitch:
             raise ValueError(f"{notes} names the notes: leave out --instrument and --pitch")
-        labels = generation.read_labels(notes, lambda label: model.check(label, outside))
-    files = generation.write_notes(out, labels, model.generate(labels, outside), suffix)
-    elsewhere = [str(label) for label in labels if model.trained(label) == "pitch"]
+        labels = generation.read_labels(notes, lambda label: playing.check(label, outside))
+    files = generation.write_notes(out, labels, playing.generate(labels, outside), suffix)
+    elsewhere = [str(label) for label in labels if playing.trained(label) == "pitch"]
     if elsewhere:
         print(f"trained only at other velocities: {', '.join(elsewhere)}", file=sys.stderr)
     print(f"wrote {len(files)} notes to {out}")

@@ -13,10 +13,11 @@ from safetensors.numpy import load_file, save_file
 
 from conftest import PROJECT, run_singlib
 from singlib import nsynth
-from singlib.grid import PROFILES, Cell
+from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell
 from singlib.listening import piano
 from singlib.network import generation
 from singlib.nsynth import Label, select
+from singlib.nsynth.note_names import midi_pitch
 from singlib.runs import model_cards
 from singlib.runs.run_folder import Run
 
@@ -36,14 +37,44 @@ def generate(*arguments):
 
 
 def test_the_command_writes_what_the_model_plays(model, tmp_path):
-    chord = ("--instrument", "keys", "--pitch", "56,66", "--velocity", "25,127")
-    assert generate("--run", NAME, *chord, "--out", str(tmp_path)) == (0, f"wrote 4 notes to {tmp_path}\n")
+    chord = ("--instrument", "keys", "--pitch", "G#3,fis'", "--velocity", "25,127")
+    assert generate("--model", NAME, *chord, "--out", str(tmp_path)) == (0, f"wrote 4 notes to {tmp_path}\n")
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "keys-056-025.wav", "keys-056-127.wav", "keys-066-025.wav", "keys-066-127.wav",
     ]  # fmt: skip
     written, rate = soundfile.read(tmp_path / "keys-066-127.wav")
     expected = model.generate([Label("keys", 66, 127)])[0]
     assert rate == 16_000 and np.abs(written - expected).max() < 1e-4
+
+
+def test_a_pitch_has_three_names():
+    """Scientific names are librosa's; German ones go up in fifths from the great F."""
+    for pitch in range(12, 128):
+        assert {midi_pitch(str(pitch)), midi_pitch(librosa.midi_to_note(pitch, unicode=False))} == {pitch}
+    fifths = "F c g d' a' e'' h'' fis''' cis'''' gis'''' dis''''' ais'''''"
+    assert [midi_pitch(name) for name in fifths.split()] == list(range(41, 119, 7))
+    others = {"as'": 68, "es'": 63, "b'": 70, "ges'": 66, "H": 47, "B": 46, "Bb4": 70, "B4": 71}
+    assert {name: midi_pitch(name) for name in others} == others
+
+
+@pytest.mark.parametrize("name", ["x", "", "F#", "cs", "bis", "C''", "C,", "128", "-1", "G#9", "6O"])
+def test_what_is_no_pitch_is_refused(name):
+    with pytest.raises(ValueError, match=r"no pitch; one is 66, F#4 or fis'|no MIDI pitch: 0 to 127"):
+        midi_pitch(name)
+
+
+def test_models_are_listed_with_what_their_cards_say(smoke_root):
+    listed = model_cards.at_hand().set_index("model")
+    assert list(listed.index) == list(generation.models()) and NAME in listed.index
+    assert set(listed.set) <= set(INSTRUMENT_SETS) and listed.loc[NAME, "set"] == "keys"
+    for name, weights in generation.models().items():
+        if not name.startswith("runs/"):
+            text, row = weights.with_suffix(".md").read_text(), listed.loc[name]
+            assert f"**Grade** {row.grade}, over" in text
+            assert f"at the labelled pitch {row['in tune'][:-1]} % of" in text
+    done = run_singlib("models", stdout=subprocess.PIPE, text=True)
+    said = done.communicate()[0]
+    assert done.returncode == 0 and all(name in said for name in listed.index)
 
 
 def test_a_list_of_names_is_read_with_its_faults(tmp_path):
@@ -53,16 +84,18 @@ def test_a_list_of_names_is_read_with_its_faults(tmp_path):
     file.write_text("keys-060-100\nkeys-6o-100\n")
     with pytest.raises(ValueError, match=r"notes\.txt, line 2: 'keys-6o-100' is not a note; one is 'keys-060-100'"):
         generation.read_labels(file)
-    with pytest.raises(ValueError, match="pitch '60;64' is not a list of numbers"):
+    with pytest.raises(ValueError, match="pitch '60;64' is not a list of pitches such as"):
         generation.chord("keys", "60;64", "100")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name a model by --run or by --recorded"),
+        ((), "name one model by --model"),
+        (("--model", NAME, "--run", NAME), "name one model by --model"),
         (("--run", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),
         (("--recorded", "keys-ReLU-MFC-cut-0"), "no model 'keys-ReLU-MFC-cut-0'"),
+        (("--model", NAME, "--pitch", "cis,cs"), "'cs' is no pitch; one is 66, F#4 or fis'"),
         (("--run", NAME, "--pitch", "10"), "pitch 10 of keys is outside the trained 21 to 108"),
         (("--run", NAME, "--velocity", "99"), "unknown velocity 99"),
         (("--run", NAME, "--format", "mp3"), "unknown format 'mp3'; choose one of wav, flac"),

@@ -19,6 +19,7 @@ from ..files import project_folder, replacing
 from ..grid import PROFILES, check_choice
 from ..nsynth import PITCHES, SAMPLES, VELOCITIES, Label, selection
 from ..nsynth.audio import encode
+from ..nsynth.note_names import midi_pitch
 from . import weights
 from .devices import resolve_device
 from .sing import SING, trim
@@ -127,7 +128,7 @@ def find(name: Path | str) -> Path:
     """Return the weights of a model; ValueError says what there is.
 
     `name` is one of `models`, the cell of one that comes with the project (the first, if there are several), or a path
-    to a run's folder or a weights file.
+    to a weights file, a run's folder or one that `singlib publish` wrote.
     """
     every = models()
     known = {Path(name).name: every[name] for name in reversed(every) if not name.startswith("runs/")} | every
@@ -135,7 +136,8 @@ def find(name: Path | str) -> Path:
     if short in known:
         return known[short]
     if path.exists():
-        return path / "sing.safetensors" if (path / "sing.safetensors").is_file() else path
+        inside = (path / name for name in ("sing.safetensors", "model.safetensors"))
+        return next((file for file in inside if file.is_file()), path)
     like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
     hint = f"of {len(every)} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
     if not project_folder().is_dir():
@@ -177,13 +179,20 @@ def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, su
 
 
 def chord(role: str, pitches: str, velocities: str) -> list[Label]:
-    """Return all notes of some pitches and velocities, each a list such as ``"60,64,67"``; ValueError if it is not."""
+    """Return all notes of some pitches (see `midi_pitch`) and velocities, each a list such as ``"60,F#4,g'"``.
+
+    ValueError if one of the lists is none.
+    """
     numbers = []
-    for name, text in (("pitch", pitches), ("velocity", velocities)):
+    for name, text, example, read in (
+        ("pitch", pitches, "pitches such as 60,F#4,g'", midi_pitch),
+        ("velocity", velocities, "numbers such as 25,100", int),
+    ):
         try:
-            numbers.append(dict.fromkeys(int(part) for part in text.split(",")))
+            numbers.append(dict.fromkeys(read(part) for part in text.split(",")))
         except ValueError as error:
-            raise ValueError(f"{name} {text!r} is not a list of numbers such as 60,64,67") from error
+            fault = f": {error}" if read is midi_pitch else ""
+            raise ValueError(f"{name} {text!r} is not a list of {example}{fault}") from error
     return [Label(role, pitch, velocity) for pitch in numbers[0] for velocity in numbers[1]]
 
 

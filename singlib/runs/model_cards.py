@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..files import project_folder, replacing, write_text
+from ..files import project_folder, read_table, replacing, write_text
 from ..grading.grades import HEARD, SCORES, model_grade
-from ..network.generation import load_model
+from ..network.generation import load_model, models
 from ..nsynth import SOURCES, select
-from .run_folder import Run
+from .run_folder import COLUMNS, Run
 
 NOT_FOR = (
     "Pitches outside its range, velocities between the five, notes longer than four seconds: it has never heard them. "
@@ -76,3 +77,45 @@ def card(run: Run) -> str:
         "bits; the records are of the full weights.",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def graded_notes(weights: Path) -> pd.DataFrame:
+    """Return the rows of the quality table of a model's notes; none where its weights lie alone.
+
+    ValueError names a damaged table.
+    """
+    for table, cell in (
+        (weights.parent / "quality.csv", weights.parent.name),
+        (weights.parents[1] / "quality.parquet", weights.stem),
+    ):
+        if table.is_file():
+            rows = read_table(table, COLUMNS["quality"])
+            return rows[rows.cell == cell] if "cell" in rows else rows
+    return pd.DataFrame(columns=[*sorted(COLUMNS["quality"]), "pitch_heard"])
+
+
+def at_hand() -> pd.DataFrame:
+    """List `models`: their name, set of instruments, grade, share of their notes in tune, and size on disk.
+
+    Where a model has no grades, or they cannot be read, its grade and share are "?".
+    """
+    rows = []
+    for name, weights in models().items():
+        try:
+            notes = graded_notes(weights)
+        except (OSError, ValueError):
+            notes = pd.DataFrame()
+        heard = notes.pitch_heard.dropna() if len(notes) else ()
+        size = weights.stat().st_size / 1e6 if weights.is_file() else float("nan")
+        rows.append(
+            {
+                "model": name,
+                "set": name.split("/")[-1].rsplit("-", 4)[0],
+                "grade": str(model_grade(list(notes.grade))) if len(notes) else "?",
+                "in tune": f"{(heard >= HEARD).mean():.0%}" if len(heard) else "?",
+                "size": f"{size:.1f} MB",
+            }
+        )
+    if not rows:
+        raise ValueError("no model is at hand: train some with `singlib run --profile quick`")
+    return pd.DataFrame(rows)
