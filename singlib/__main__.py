@@ -141,6 +141,80 @@ def generate(
 
 
 @app.command()
+def play(
+    song: Annotated[Path, typer.Argument(help="a Standard MIDI File")],
+    model: Annotated[list[str], typer.Option(help="[CHANNEL=]MODEL[:INSTRUMENT], once for each channel or for all")],
+    out: Annotated[Path, typer.Option(help="the sound: song.wav or song.flac")],
+    outside: Annotated[str, typer.Option(help="pitches outside: moved by octaves, or leave-out")] = "octaves",
+) -> None:
+    """Play a MIDI file, a model on each channel."""
+    from .export import song as songs
+    from .files import check_writable, replacing
+    from .grid import check_choice
+    from .network import generation
+    from .nsynth.audio import encode
+
+    suffix = out.suffix.removeprefix(".").lower()
+    check_choice("kind of file", suffix, generation.FORMATS)
+    check_choice("way with pitches outside", outside, songs.OUTSIDE)
+    check_writable(out.parent)
+    notes = songs.read_song(song)
+    parts = songs.cast(model, sorted({note.channel for note in notes}))
+    loaded = {name: generation.load_model(name) for name, _ in dict.fromkeys(parts.values())}
+    voices = {
+        channel: songs.Voice(loaded[name], role or loaded[name].roles[0]) for channel, (name, role) in parts.items()
+    }
+    for channel, voice in sorted(voices.items()):
+        check_choice("instrument", voice.role, voice.model.roles)
+        print(f"channel {channel}: {voice.role} of {parts[channel][0]}")
+    sound, remarks = songs.play(notes, voices, outside)
+    with replacing(out) as beside:
+        beside.write_bytes(encode(sound, suffix))
+    print("".join(f"{remark}\n" for remark in remarks), end="", file=sys.stderr)
+    print(f"wrote {len(notes)} notes, {len(sound) / 16_000:.1f} s, to {out}")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="a name from `singlib models`, or a path to a model")],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    kind: Annotated[str, typer.Option("--format", help="sfz, for samplers; folder, its notes alone; or onnx")] = "sfz",
+    rate: Annotated[int, typer.Option(help="of the notes: 16000, 44100 or 48000 Hz")] = 16_000,
+    audio: Annotated[str, typer.Option(help="of the notes: flac or wav")] = "flac",
+) -> None:
+    """Write a model for other programs: an instrument for samplers, its notes, or a network for ONNX."""
+    from .grid import check_choice
+    from .network.generation import find
+
+    check_choice("format", kind, ("sfz", "folder", "onnx"))
+    weights = find(model)
+    if kind == "onnx":
+        from .export.onnx_file import write_onnx
+
+        files = [write_onnx(weights, out)]
+    else:
+        from .export.sfz import write_sfz
+
+        files = write_sfz(weights, out, rate, audio, instruments=kind == "sfz")
+    print(f"wrote {', '.join(map(str, files))}")
+
+
+@app.command()
+def publish(
+    model: Annotated[str, typer.Argument(help="a name from `singlib models`, or a path to a model")],
+    repo: Annotated[str, typer.Option(help="the repository that it is for, such as me/brass")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; by default named as the repository")] = None,
+) -> None:
+    """Write a model as a folder for a model hub, with card and sounds; nothing is uploaded."""
+    from .export.hub import write_hub_folder
+    from .network.generation import find
+
+    folder = out or Path(repo.rpartition("/")[2])
+    write_hub_folder(find(model), repo, folder)
+    print(f"wrote {folder}; to upload it: hf upload {repo} {folder} .")
+
+
+@app.command()
 def report(
     profile: ProfileName = "quick",
     only: Annotated[str | None, typer.Option(help="only these parts: fig07,table3,claims")] = None,

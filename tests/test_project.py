@@ -41,7 +41,7 @@ def test_every_dependency_is_pinned():
     assert {name for name in named if not name.startswith("singlib[")} <= {canonical(name) for name in PINS}
 
 
-@pytest.mark.parametrize(("files", "extras"), [("spectra/*.py", []), ("**/*.py", ["grid", "report"])])
+@pytest.mark.parametrize(("files", "extras"), [("spectra/*.py", []), ("**/*.py", ["grid", "export", "report"])])
 def test_what_is_imported_is_a_dependency(files, extras):
     """The losses need what everybody gets; the rest its extras."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]

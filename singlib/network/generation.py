@@ -25,6 +25,7 @@ from .devices import resolve_device
 from .sing import SING, trim
 
 BATCH = 16  # notes generated at once
+HUB_WEIGHTS = "model.safetensors"  # of a folder that `singlib publish` wrote
 FORMATS = ("wav", "flac")  # of notes as files, 16 bit
 
 _NAME = re.compile(r"(.+)-([0-9]{1,3})-([0-9]{1,3})")  # a note in a list
@@ -136,7 +137,7 @@ def find(name: Path | str) -> Path:
     if short in known:
         return known[short]
     if path.exists():
-        inside = (path / name for name in ("sing.safetensors", "model.safetensors"))
+        inside = (path / name for name in ("sing.safetensors", HUB_WEIGHTS))
         return next((file for file in inside if file.is_file()), path)
     like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
     hint = f"of {len(every)} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"

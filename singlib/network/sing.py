@@ -94,7 +94,7 @@ class WindowedConvTranspose1d(nn.ConvTranspose1d):
         """``(batch, channels, 1, frames)`` -> ``(batch, samples)``, less the hops that fewer than four frames share."""
         kernel = (self.weight * self.window).view(-1, FRAME // HOP, HOP).flip(1).permute(2, 0, 1).unsqueeze(2)
         blocks = convolve(frames, kernel)  # (batch, 256, 1, hops)
-        return blocks.permute(0, 3, 2, 1).reshape(len(blocks), -1) + self.bias
+        return blocks.permute(0, 3, 2, 1).flatten(1) + self.bias
 
 
 class Encoder(nn.Sequential):
@@ -203,7 +203,7 @@ class SequenceGenerator(nn.Module):
         time = self.time.weight[steps]  # (steps, 4)
         note = torch.cat([self.instrument(instrument), self.pitch(pitch), self.velocity(velocity)], dim=-1)
         note = note.unsqueeze(1).expand(-1, len(time), -1)  # (batch, steps, 26)
-        output, state = self.lstm(torch.cat([note, time.expand(len(note), -1, -1)], dim=-1), state)
+        output, state = self.lstm(torch.cat([note, time.expand(note.shape[0], -1, -1)], dim=-1), state)
         codes = convolve(output.mT.unsqueeze(2), self.linear.weight[:, :, None, None], self.linear.bias)
         return codes.squeeze(2), state
 

@@ -51,11 +51,11 @@ def read_waveform(file: Path, name: str = "") -> np.ndarray:
     return waveform[:, 0]
 
 
-def encode(waveform: np.ndarray, suffix: str) -> bytes:
-    """Return a sound ``(samples,)``, 16 kHz, as "wav" or "flac" of 16 bit, scaled down if it exceeds full scale."""
+def encode(waveform: np.ndarray, suffix: str, rate: int = SAMPLE_RATE) -> bytes:
+    """Return a sound ``(samples,)`` at `rate` (Hz) as "wav" or "flac" of 16 bit, scaled down if beyond full scale."""
     content = io.BytesIO()
     waveform = waveform / max(1.0, np.abs(waveform).max())
-    soundfile.write(content, waveform, SAMPLE_RATE, subtype="PCM_16", format=suffix.upper())
+    soundfile.write(content, waveform, rate, subtype="PCM_16", format=suffix.upper())
     return content.getvalue()
 
 

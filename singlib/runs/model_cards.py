@@ -1,5 +1,6 @@
 """Models that come with the project to be played: weights in 16 bits, each with a card."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..files import project_folder, read_table, replacing, write_text
+from ..files import project_folder, read_json, read_table, replacing, write_text
 from ..grading.grades import HEARD, SCORES, model_grade
-from ..network.generation import load_model, models
+from ..grid import Cell, profile_named
+from ..network.generation import HUB_WEIGHTS, load_model, models
 from ..nsynth import SOURCES, select
 from .run_folder import COLUMNS, Run
 
@@ -77,6 +79,24 @@ def card(run: Run) -> str:
         "bits; the records are of the full weights.",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def card_of(weights: Path) -> str:
+    """Return the card of a model by its weights: the one beside them, or a finished run's.
+
+    ValueError if it has none: weights without a card are not passed on.
+    """
+    beside = weights.parent / "README.md" if weights.name == HUB_WEIGHTS else weights.with_suffix(".md")
+    if beside.is_file():
+        return re.sub(r"\A---\n.*?\n---\n+", "", beside.read_text(encoding="utf-8"), flags=re.S)
+    facts = weights.parent / "cell.json"
+    if not facts.is_file():
+        raise ValueError(f"{weights} has no card: {beside.name} beside it would be one, or the files of its run")
+    made = read_json(facts)
+    try:
+        return card(Run(Cell(**made["cell"]), profile_named(made["profile"])))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{facts} is damaged (no {error})") from error
 
 
 def graded_notes(weights: Path) -> pd.DataFrame:
