@@ -59,8 +59,8 @@ def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
         words += ["--only", "table1"]  # test_path.py and test_page.py build whole reports
     words[0] = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
     environment = os.environ | {"SINGLIB_ROOT": str(ROOT)}
-    where = ROOT if {"generate", "again"} & set(words) else tmp_path  # runs are named from the project's folder
-    words = [str(tmp_path / word) if word == "notes" else word for word in words]
+    where = ROOT if {"generate", "again", "play"} & set(words) else tmp_path  # runs are named from the project's folder
+    words = [str(tmp_path / word) if word in ("notes", "song.wav") else word for word in words]
     done = subprocess.run(words, cwd=where, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     if "generate" in words:

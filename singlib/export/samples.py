@@ -13,7 +13,6 @@ from ..grid import check_choice
 from ..network.generation import BATCH, FORMATS, Model
 from ..nsynth import SAMPLE_RATE, Label
 from ..nsynth.audio import encode
-from ..nsynth.selection import nearest_of
 from ..runs.model_cards import card_of, graded_notes
 
 RATES = (SAMPLE_RATE, 44_100, 48_000)  # Hz
@@ -31,8 +30,12 @@ def trained_notes(model: Model, role: str) -> list[Label]:
 
 
 def sounding(trained: Sequence[Label], pitch: int, velocity: int) -> Label:
-    """Return the trained note that a sampler takes for a key: the nearest pitch (the lower of two), then velocity."""
-    return nearest_of(trained, pitch, velocity)
+    """Return the trained note that sounds for a key: of the nearest pitch, then velocity; of two, the lower."""
+
+    def apart(label: Label) -> tuple[int, ...]:
+        return abs(label.pitch - pitch), label.pitch, abs(label.velocity - velocity), label.velocity
+
+    return min(trained, key=apart)
 
 
 def generate_all(model: Model, labels: Sequence[Label]) -> np.ndarray:
