@@ -9,8 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from .. import nsynth
 from ..files import check_writable, project_folder, write_text
 from ..grid import Profile, check_choice
+from ..runs.carried import fresh_cells
 from ..runs.notebooks import execute, template
 from ..runs.records import Records
 from ..runs.run_folder import GRADING, RECIPE
@@ -84,18 +86,20 @@ def is_fresh(profile: Profile) -> bool:
 def report(profile: Profile) -> Path:
     """Execute the report's notebooks into ``figures/<profile>/`` and join them to a page; return the page's path.
 
-    FileNotFoundError outside a clone, NotebookError if one stops, for example because the profile's notes are missing,
-    PermissionError if nothing may be written there, ValueError as `write`.
+    FileNotFoundError outside a clone, or if there are neither records of the profile nor its notes; NotebookError if a
+    notebook stops, PermissionError if nothing may be written there, ValueError as `write`.
     """
+    page, root = page_of(profile), project_folder()
     for name in REPORT:
-        template(project_folder(), name)  # missing outside a clone
-    page = page_of(profile)
+        template(root, name)  # missing outside a clone
+    if not (nsynth.at_hand(profile.data) or [*root.glob(f"runs/{profile.name}/*/done.json")] or fresh_cells(profile)):
+        nsynth.index(profile.data)  # raises: before a kernel is started, which would end with the same words
     check_writable(page.parent)
     check_writable(page.parents[1] / ".notebooks")
     made_of = fingerprint(profile)  # before: records that come in meanwhile make the page stale
     notebooks = [page.with_name(f"{name}.ipynb") for name in REPORT]
     for notebook in notebooks:
-        execute(project_folder(), notebook.stem, notebook, {"profile": profile.name})
+        execute(root, notebook.stem, notebook, {"profile": profile.name})
     return write(notebooks, page, made_of)
 
 
