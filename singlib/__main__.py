@@ -217,10 +217,10 @@ def publish(
 @app.command()
 def report(
     profile: ProfileName = "quick",
-    only: Annotated[str | None, typer.Option(help="only these parts: fig07,table3,claims")] = None,
+    only: Annotated[str | None, typer.Option(help="only these parts: fig07,table3,claims,play")] = None,
     stale: Annotated[bool, typer.Option("--if-stale", help="only if its records have changed since")] = False,
 ) -> None:
-    """Rebuild Figures 1-22, Tables 1-3 and the report page of a profile into figures/."""
+    """Rebuild Figures 1-22, Tables 1-3, the report and the page to play of a profile into figures/."""
     from .grid import profile_named
     from .report import page
     from .runs import records

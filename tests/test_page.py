@@ -114,7 +114,7 @@ def opened(browser, report):
     tab.close()
 
 
-def test_every_link_in_the_page_leads_somewhere(opened):
+def test_every_link_in_the_page_leads_somewhere(opened, report):
     ids = opened.evaluate("() => [...document.querySelectorAll('[id]')].map(element => element.id)")
     links = opened.evaluate(
         """() => [...document.querySelectorAll('a[href^="#"]')].map(link => decodeURIComponent(link.hash.slice(1)))"""
@@ -122,6 +122,8 @@ def test_every_link_in_the_page_leads_somewhere(opened):
     assert set(links) <= set(ids)
     numbered = {f"figure-{number}" for number in range(1, 23)} | {f"table-{number}" for number in range(1, 4)}
     assert numbered <= set(links) and all(ids.count(name) == 1 for name in numbered)
+    beside = opened.locator("nav a[href='play.html']")
+    assert beside.count() == 1 and (report.parent / "play.html").is_file()
     headings = opened.evaluate("() => [...document.querySelectorAll('main :is(h1, h2, h3)')].map(h => h.id)")
     assert set(headings) <= set(links) and len(headings) >= 8
 

@@ -6,6 +6,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from ..files import check_writable, project_folder, write_text
 from ..grid import Profile, check_choice
 from ..runs.carried import fresh_cells
 from ..runs.notebooks import execute, template
-from ..runs.records import Records
+from ..runs.records import Records, load
 from ..runs.run_folder import GRADING, RECIPE
-from . import figures, tables, verdicts
+from . import figures, play, tables, verdicts
 
 REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
 LIMIT = 30_000_000  # bytes that a page may have, to be sent by mail
@@ -30,10 +31,10 @@ def anchors(main: str) -> list[tuple[str, list[str]]]:
     return [(kind, [name for name in ids if name.startswith(kind)]) for kind in ("figure", "table")]
 
 
-def write(notebooks: list[Path], page: Path, made_of: str = "") -> Path:
+def write(notebooks: list[Path], page: Path, made_of: str = "", playing: bool = False) -> Path:
     """Write executed notebooks, without their code, as one HTML file, and return its path.
 
-    The page keeps `made_of`, the `fingerprint` of its records.
+    The page keeps `made_of`, the `fingerprint` of its records; `playing` has it link to the ``play.html`` beside it.
 
     The first heading of the first is the title. ValueError if the page would have more than 30 MB.
     """
@@ -49,7 +50,7 @@ def write(notebooks: list[Path], page: Path, made_of: str = "") -> Path:
         exclude_output_prompt=True,
         embed_images=True,
     )
-    about = {"title": title, "records": made_of}
+    about = {"title": title, "records": made_of, "playing": playing}
     text, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells, metadata=about))
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{page} would have {len(text.encode()) / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}")
@@ -86,8 +87,9 @@ def is_fresh(profile: Profile) -> bool:
 def report(profile: Profile) -> Path:
     """Execute the report's notebooks into ``figures/<profile>/`` and join them to a page; return the page's path.
 
-    FileNotFoundError outside a clone, or if there are neither records of the profile nor its notes; NotebookError if a
-    notebook stops, PermissionError if nothing may be written there, ValueError as `write`.
+    If models are at hand, the page to play them (`singlib.report.play`) is written beside it. FileNotFoundError outside
+    a clone, or if there are neither records of the profile nor its notes; NotebookError if a notebook stops,
+    PermissionError if nothing may be written there, ValueError as `write` and `play.save`.
     """
     page, root = page_of(profile), project_folder()
     for name in REPORT:
@@ -98,15 +100,26 @@ def report(profile: Profile) -> Path:
     check_writable(page.parents[1] / ".notebooks")
     made_of = fingerprint(profile)  # before: records that come in meanwhile make the page stale
     notebooks = [page.with_name(f"{name}.ipynb") for name in REPORT]
-    for notebook in notebooks:
-        execute(root, notebook.stem, notebook, {"profile": profile.name})
-    return write(notebooks, page, made_of)
+    with ThreadPoolExecutor(1) as beside:  # the notebooks compute in kernels, so there is a core to encode notes on
+        playing = beside.submit(_save_play_page, profile)
+        for notebook in notebooks:
+            execute(root, notebook.stem, notebook, {"profile": profile.name})
+    return write(notebooks, page, made_of, playing.result())
+
+
+def _save_play_page(profile: Profile) -> bool:
+    """Write the page to play if a model is at hand; return whether one is."""
+    at_hand = bool(play.models(profile))
+    if at_hand:
+        play.save(load(profile.name))
+    return at_hand
 
 
 PARTS: dict[str, Callable[[Records], object]] = {
     **{f"fig{number:02d}": partial(figures.save, number) for number in figures.FIGURES},
     **{f"table{number}": partial(tables.save, number) for number in tables.CAPTIONS},
     "claims": verdicts.save,
+    "play": play.save,
 }
 
 

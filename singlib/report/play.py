@@ -1,0 +1,204 @@
+"""A page to play the models of a profile without Python: one HTML file with a keyboard and their notes inside.
+
+`play.html.j2` is its template; keys and voices are ``keyboard.js`` of `singlib.listening`. Of each set of instruments
+one model has every note that it was trained on, the others one a pitch, and fewer where the file would be too large:
+between them a key sounds by the nearest note, faster or slower, as in any sampler.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ..files import write_text
+from ..grading.grades import HEARD, model_grade
+from ..grid import PROFILES, Cell, Profile, cells
+from ..nsynth import SAMPLE_RATE, VELOCITIES, Label
+from ..runs.records import Records
+from .figures import STAMP, output_folder
+
+LIMIT = 25_000_000  # bytes that the page may have
+COMPRESSION = 0.94  # libsndfile's, 0 to 1: Opus at about 20 kbit/s, a note in 10 KB
+NOTE = 14_000  # bytes of a note in the page, as text, at the most
+# How a page is made smaller: semitones from note to note of the first model of a set and of its others. 0: every note.
+STEPS = ((0, 1), (0, 3), (0, 6), (1, 6), (3, 6), (6, 12))
+
+
+def models(profile: Profile) -> dict[Cell, str]:
+    """Return the name of a model for each kind of cell, of several seeds the first, in the grid's order.
+
+    These are the models that come with the project or, of a profile that has none, the finished runs of this machine.
+    """
+    from ..network import generation  # loads torch, which figures and tables do without
+
+    every = generation.models()
+    for place in (profile.name, f"runs/{profile.name}"):
+        found: dict[Cell, str] = {}
+        for cell in cells(profile):
+            if f"{place}/{cell.name}" in every:
+                found.setdefault(replace(cell, seed=0), f"{place}/{cell.name}")
+        if found:
+            return found
+    return {}
+
+
+def loss_words(cell: Cell) -> str:
+    """Return a cell's loss, and for those that exist as published and corrected which it is."""
+    if cell.loss == "STFT":
+        return cell.loss
+    return f"{cell.loss}, {'as published' if cell.gradient == 'cut' else 'corrected'}"
+
+
+def activation_words(cell: Cell) -> str:
+    """Return a cell's activation, with its a where that is not 1."""
+    return cell.activation if cell.elu_alpha == 1 else f"{cell.activation}, a = {cell.elu_alpha:g}"
+
+
+def thinned(notes: Iterable[tuple[int, int]], step: int) -> list[tuple[int, int]]:
+    """Return notes (MIDI pitch, velocity) in order: all, or, if `step` is not 0, one in so many semitones at least.
+
+    That one has the velocity nearest to 100.
+    """
+    notes = sorted(notes)
+    if not step:
+        return notes
+    kept: list[tuple[int, int]] = []
+    for pitch in dict.fromkeys(pitch for pitch, _ in notes):
+        if not kept or pitch >= kept[-1][0] + step:
+            kept.append((pitch, min((v for p, v in notes if p == pitch), key=lambda velocity: abs(velocity - 100))))
+    return kept
+
+
+def chosen(known: dict[Cell, dict[str, Iterable[tuple[int, int]]]]) -> dict[Cell, list[Label]]:
+    """Return the notes of each model that a page has room for; `known` are all that it was trained on, by role."""
+    firsts = {cell.instruments: cell for cell in reversed(known)}.values()
+    for step in STEPS:
+        notes = {
+            cell: [Label(role, *note) for role in roles for note in thinned(roles[role], step[cell not in firsts])]
+            for cell, roles in known.items()
+        }
+        if NOTE * sum(map(len, notes.values())) <= LIMIT:
+            break
+    return notes
+
+
+def opus(waveform: np.ndarray) -> bytes:
+    """Return a sound ``(samples,)``, 16 kHz, as Ogg Opus, scaled down if it exceeds full scale.
+
+    The same sound gives the same bytes: libsndfile's random serial number is replaced.
+    """
+    content = io.BytesIO()
+    sound = waveform / max(1.0, np.abs(waveform).max())
+    soundfile.write(content, sound, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=COMPRESSION)
+    return _numbered(content.getvalue())
+
+
+def _checksums() -> list[int]:
+    table = []
+    for register in range(256):
+        register <<= 24
+        for _ in range(8):
+            register = register << 1 ^ (0x04C11DB7 if register & 0x80000000 else 0)
+        table.append(register & 0xFFFFFFFF)
+    return table
+
+
+_CHECKSUMS = _checksums()
+
+
+def _numbered(ogg: bytes) -> bytes:
+    """Return an Ogg stream with the serial number 1 (RFC 3533, section 6: header and checksum of a page)."""
+    pages, start = [], 0
+    while start < len(ogg):
+        segments = ogg[start + 26]
+        size = 27 + segments + sum(ogg[start + 27 : start + 27 + segments])
+        page = bytearray(ogg[start : start + size])
+        page[14:18], page[22:26] = (1).to_bytes(4, "little"), bytes(4)
+        checksum = 0
+        for byte in page:
+            checksum = (checksum << 8 & 0xFFFFFFFF) ^ _CHECKSUMS[checksum >> 24 ^ byte]
+        page[22:26] = checksum.to_bytes(4, "little")
+        pages.append(page)
+        start += size
+    return b"".join(pages)
+
+
+def graded(cell: str, records: Records) -> str:
+    """Return in words how a cell's notes are graded, and how many have their pitch; empty if that is not on record."""
+    quality = records.quality
+    quality = quality[quality.cell == cell] if len(quality) else quality
+    if quality.empty:
+        return ""
+    in_tune = 100 * (quality.pitch_heard.dropna() >= HEARD).mean()
+    return f"Grade {model_grade(list(quality.grade))} (from - to ++), {in_tune:.0f} % of its notes at their pitch."
+
+
+def missing(profile: Profile, at_hand: Iterable[Cell]) -> dict[str, list[str]]:
+    """Return the kinds of the profile's models that are not at hand, in words, by set of instruments."""
+    at_hand, lacking = set(at_hand), {}
+    for cell in dict.fromkeys(replace(cell, seed=0) for cell in cells(profile)):
+        kinds = lacking.setdefault(cell.instruments, [])
+        if cell not in at_hand:
+            kinds.append(f"{activation_words(cell)} on {loss_words(cell)}")
+    sets = {cell.instruments for cell in at_hand}
+    return {name: kinds if name in sets else ["every model"] for name, kinds in lacking.items() if kinds}
+
+
+def save(records: Records) -> Path:
+    """Write the models of a profile to ``figures/<profile>/play.html`` and return its path.
+
+    ValueError if none is at hand, or if the page would have more than `LIMIT` bytes; as `generation.load_model`.
+    """
+    from jinja2 import Environment  # only here, as torch: every command imports this module
+
+    from ..network import generation
+
+    profile = records.profile
+    names = models(profile)
+    if not names:
+        others = ", ".join(name for name, other in PROFILES.items() if models(other))
+        raise ValueError(f"no model of profile {profile.name} is at hand to play; there are some of {others or 'none'}")
+    loaded = {cell: generation.load_model(name) for cell, name in names.items()}
+    parts = []
+    for cell, labels in chosen({cell: model.notes for cell, model in loaded.items()}).items():
+        model, notes = loaded[cell], {role: {} for role in cell.roles}
+        with ThreadPoolExecutor() as pool:  # a tenth of a second each, most of what the page takes
+            sounds = list(pool.map(opus, model.generate(labels)))
+        for label, sound in zip(labels, sounds, strict=True):
+            notes[label.role].setdefault(label.pitch, {})[label.velocity] = base64.b64encode(sound).decode()
+        about = {
+            "name": names[cell],
+            "set": cell.instruments,
+            "activation": activation_words(cell),
+            "loss": loss_words(cell),
+            "ranges": {role: [model.pitches(role)[0], model.pitches(role)[-1]] for role in cell.roles},
+            "graded": graded(Path(names[cell]).name, records),
+        }
+        parts.append({"about": about, "notes": json.dumps(notes, separators=(",", ":"))})
+    shared = {name: _shared(name) for name in ("keyboard.js", "keyboard.css")}
+    template = Environment(autoescape=True).from_string(Path(__file__).with_name("play.html.j2").read_text("utf-8"))
+    text = template.render(
+        models=parts,
+        profile=profile,
+        stamp="" if profile.evidence else f"A {STAMP}.",
+        velocities=VELOCITIES,
+        missing=missing(profile, names),
+        keyboard=shared["keyboard.js"],
+        style=shared["keyboard.css"],
+    )
+    file = output_folder(profile) / "play.html"
+    if len(text.encode()) > LIMIT:
+        raise ValueError(f"{file} would have {len(text.encode()) / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}")
+    write_text(file, text)
+    return file
+
+
+def _shared(name: str) -> str:
+    return resources.files("singlib.listening").joinpath(name).read_text("utf-8")
