@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from tap import TAP, recorded
 
 SOURCES = "() => [...document.querySelectorAll('.jp-OutputArea audio')].map(player => player.src)"
 MODEL = "runs/smoke/keys-ReLU-STFT-flow-0"
@@ -61,9 +62,9 @@ def test_a_key_plays_the_note_that_was_asked_for(page, address):
     lab.run_all(page, *address[:2], "03-play.ipynb")
     page.wait_for_selector(".jp-OutputArea audio")
     sources = after(page, lambda: page.locator(".widget-dropdown select").first.select_option(label=MODEL), at=-1)
-    for key in ("56", "66"):
+    for key in ("MIDI 56", "MIDI 66"):
         before = sources
-        sources = after(page, page.get_by_role("button", name=key, exact=True).click)
+        sources = after(page, page.get_by_role("button", name=key).click)
     assert len(set(sources) - set(before)) == 2, "the note itself, and the model's"
     for source in sources:
         assert page.evaluate(SECONDS, source) == pytest.approx(4, abs=0.01)
@@ -76,6 +77,38 @@ def test_a_key_plays_the_note_that_was_asked_for(page, address):
     note, rate = soundfile.read(io.BytesIO(base64.b64decode(sources[0].split(",")[1])))
     heard = np.median(librosa.yin(note, fmin=60, fmax=2000, sr=rate)[5:60])  # while it sounds
     assert rate == 16_000 and abs(1200 * np.log2(heard / 369.99)) < 50, f"F#4 was asked for, {heard:.0f} Hz is heard"
+
+
+def test_keys_sound_in_the_browser_at_once_and_together(page, address):
+    """By computer keys and by MIDI; their notes were generated ahead."""
+    page.add_init_script(TAP)
+    lab.run_all(page, *address[:2], "03-play.ipynb")
+    page.get_by_role("button", name="MIDI 60,").click()
+    page.get_by_role("button", name="Connect a MIDI keyboard").click()
+    page.get_by_text("MIDI: A fake piano").wait_for()
+    page.evaluate("ready")
+    page.get_by_role("button", name="MIDI 60,").focus()
+    page.wait_for_timeout(4000)  # the note that was clicked ends, and those of the keys arrive
+    begun = len(page.evaluate("presses"))
+    for letter in "zxcvq":
+        page.keyboard.down(letter)
+        page.wait_for_timeout(250)
+        page.keyboard.up(letter)
+        page.wait_for_timeout(350)
+    sound, presses, rate = recorded(page)
+    for letter, pressed in zip("zxcvq", presses[begun:], strict=True):
+        note = sound[int(pressed * rate) :][: int(0.5 * rate)]
+        late = np.argmax(np.abs(note) > 0.05 * np.abs(note).max()) / rate
+        assert np.abs(note).max() > 1e-4 and late < 0.1, f"{letter} is heard after {1000 * late:.0f} ms"
+    for letter in "zcq":
+        page.keyboard.down(letter)
+    page.evaluate("send(0x90, 72, 90)")
+    assert page.locator(".key.down").count() == 4
+    for letter in "zcq":
+        page.keyboard.up(letter)
+    page.evaluate("send(0x80, 72, 0)")
+    assert page.locator(".key.down").count() == 0
+    page.get_by_text("C5 (523.3 Hz), velocity 100").wait_for()  # the last key, at the nearest of the five velocities
 
 
 def test_ten_ratings_by_keyboard_are_kept(page, address):

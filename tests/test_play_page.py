@@ -5,10 +5,10 @@ import io
 import json
 import re
 
-import librosa
 import numpy as np
 import pytest
 import soundfile
+from tap import TAP, partial, recorded, tune
 
 from conftest import PROJECT
 from singlib.grid import PROFILES, Cell
@@ -17,52 +17,6 @@ from singlib.nsynth import Label
 from singlib.report import page, play
 from singlib.runs import records
 
-# Beside the loudspeaker, a recorder: blocks of 128 samples by their frame. Presses are in seconds of the context.
-RECORDER = """
-class Recorder extends AudioWorkletProcessor {
-  process([input]) {
-    if (input.length) this.port.postMessage([currentFrame, input[0].slice()]);
-    return true;
-  }
-}
-registerProcessor('recorder', Recorder);
-"""
-TAP = f"""
-const Context = window.AudioContext, connect = AudioNode.prototype.connect;
-window.heard = []; window.presses = [];
-window.AudioContext = class extends Context {{
-  constructor(options) {{
-    super(options);
-    window.context = this;
-    const module = 'data:text/javascript,' + encodeURIComponent({json.dumps(RECORDER)});
-    window.ready = this.audioWorklet.addModule(module).then(() => {{
-      const mono = {{numberOfOutputs: 0, channelCount: 1, channelCountMode: 'explicit'}};
-      this.tap = new AudioWorkletNode(this, 'recorder', mono);
-      this.tap.port.onmessage = (message) => window.heard.push(message.data);
-      for (const node of this.waiting ?? []) connect.call(node, this.tap);
-    }});
-  }}
-}};
-AudioNode.prototype.connect = function (target, ...rest) {{
-  if (target instanceof AudioDestinationNode && this.context === window.context) {{
-    this.context.tap ? connect.call(this, this.context.tap) : (this.context.waiting ??= []).push(this);
-  }}
-  return connect.call(this, target, ...rest);
-}};
-for (const kind of ['keydown', 'pointerdown', 'midi']) {{
-  addEventListener(kind, () => window.presses.push(window.context ? window.context.currentTime : 0), true);
-}}
-window.piano = {{id: '1', name: 'A fake piano', state: 'connected'}};
-navigator.requestMIDIAccess = async () => ({{inputs: new Map([['1', window.piano]])}});
-window.send = (...data) => {{ dispatchEvent(new Event('midi')); window.piano.onmidimessage({{data}}); }};
-"""
-RECORDING = """() => {
-    const last = heard.at(-1), sound = new Float32Array(last[0] + 128);
-    for (const [frame, block] of heard) sound.set(block, frame);
-    let text = '';
-    for (const byte of new Uint8Array(sound.buffer)) text += String.fromCharCode(byte);
-    return {text: btoa(text), presses, rate: context.sampleRate};
-}"""
 LOWER, UPPER = ("zsxdcvgbhnjm", "q2w3er5t6y7ui9o0p")
 
 
@@ -106,23 +60,6 @@ def wake(tab):
     tab.evaluate("ready")
     tab.wait_for_function("() => context.currentTime > 0.2")
     tab.wait_for_timeout(500)
-
-
-def recorded(tab):
-    found = tab.evaluate(RECORDING)
-    return np.frombuffer(base64.b64decode(found["text"]), np.float32), found["presses"], found["rate"]
-
-
-def tune(sound, rate, pitch):
-    """Return by how many cents a sound is off a pitch."""
-    found = librosa.yin(sound, fmin=50, fmax=1500, sr=rate, frame_length=4096)
-    return 1200 * np.log2(np.median(found) / librosa.midi_to_hz(pitch))
-
-
-def partial(sound, rate, pitch):
-    """Return the magnitude of a sound at the frequency of a pitch."""
-    turns = np.exp(-2j * np.pi * librosa.midi_to_hz(pitch) * np.arange(len(sound)) / rate)
-    return np.abs((sound * np.hanning(len(sound))) @ turns) / len(sound)
 
 
 def test_twenty_keys_in_a_row_sound_at_once_and_at_their_pitch(tab):
@@ -280,6 +217,7 @@ def test_the_committed_page_holds_what_its_models_play():
     models = {cell: generation.load_model(name) for cell, name in names.items()}
     chosen = play.chosen({cell: model.notes for cell, model in models.items()})
     found = inside(file)
+    assert all(play._shared(name) in file.read_text() for name in ("keyboard.js", "keyboard.css")), "old"
     assert [about["name"] for about, _ in found] == list(names.values()) and file.stat().st_size < 6_000_000
     for (about, notes), (cell, labels) in zip(found, chosen.items(), strict=True):
         held = {Label(role, int(p), int(v)) for role, ps in notes.items() for p, vs in ps.items() for v in vs}

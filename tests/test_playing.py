@@ -1,5 +1,6 @@
 """Playing: models at hand, notes as files, the play room, and the cards of models that come with the project."""
 
+import io
 import json
 import subprocess
 
@@ -14,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from conftest import PROJECT, run_singlib
 from singlib import nsynth
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell
-from singlib.listening import piano
+from singlib.listening import keyboard, piano
 from singlib.network import generation
 from singlib.nsynth import Label, select
 from singlib.nsynth.note_names import midi_pitch
@@ -160,7 +161,7 @@ def test_a_note_louder_than_full_scale_is_turned_down(tmp_path):
 
 def grey(room):
     """Return the pitches of the keys that are coloured as unknown."""
-    return {int(key.description) for key in room.keyboard.piano if key.style.button_color in piano.COLOURS["never"]}
+    return {int(pitch) for pitch, kind in room.keyboard.piano.trained.items() if kind == "never"}
 
 
 def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_root):
@@ -170,13 +171,12 @@ def test_the_play_room_plays_two_models_and_marks_what_they_do_not_know(smoke_ro
     room.keyboard.pitch.value = 66
     assert "keys-066-100" in room.remarks.value and "outside" not in room.remarks.value
     assert room.players.value.count("<audio") == 3 and room.players.value.count("autoplay") == 1
-    assert grey(room) == set(range(room.keyboard.first.value, room.keyboard.first.value + 36)) - {56, 66, 80}
+    assert grey(room) == set(range(128)) - {21, 33, 45, 56, 66, 80, 94, 108}
     before = room.players.value
-    room.keyboard.first.value = 0
-    room.keyboard.piano[12].click()  # MIDI 12: lower than a piano goes
+    room.keyboard.press(12)  # lower than a piano goes
+    assert "autoplay" not in room.players.value, "the browser has sounded the key"
     assert "keys-012-100" in room.remarks.value and room.remarks.value.count("outside what") == 2
     assert room.players.value != before and room.players.value.count("<audio") == 2
-    assert grey(room) == set(range(36)) - {12, 21, 33}
 
 
 def test_a_run_without_weights_is_named_and_the_room_plays_on(smoke_root):
@@ -283,15 +283,31 @@ def test_only_a_finished_run_with_weights_in_range_is_published(smoke_root, tmp_
         model_cards.publish(run)
 
 
-def test_keys_have_a_colour_for_each_kind_of_note():
-    keyboard = piano.Keyboard()
-    keyboard.pitch.value = 61
-    keyboard.draw({60: "note", 62: "pitch", 63: "pitch", 64: "never"})
-    colours = {int(key.description): key.style.button_color for key in keyboard.piano}
-    kinds = piano.COLOURS
-    assert colours[60] == kinds["note"][0] and colours[62] == kinds["pitch"][0] and colours[64] == kinds["never"][0]
-    assert colours[63] == kinds["pitch"][1] != colours[62], "a black key"
-    assert len({colours[pitch] for pitch in (60, 62, 64)}) == 3
+def test_keys_know_each_kind_of_note(smoke_root):
+    keys = piano.PlayRoom(NAME).keyboard.piano
+    assert (keys.trained["66"], keys.trained["67"], keys.words["never"]) == ("note", "never", keyboard.WORDS["never"])
+
+
+def test_notes_are_generated_ahead_and_once(smoke_root, monkeypatch):
+    keys, sent, made = keyboard.Keys(lambda *key: None), [], []
+    monkeypatch.setattr(keys, "send", lambda message, buffers: sent.append((message["note"], buffers[0])))
+
+    def generate(labels):
+        made.append(labels)
+        return np.ones((len(labels), 64_000), np.float32) / 2
+
+    keys._heard(None, {"want": [[60, 100]]}, [])  # before there is a model
+    keys.play("model", "keys", generate)
+    for _ in range(2):
+        keys._heard(None, {"want": [[pitch, 100] for pitch in range(20)]}, [])
+        keys._ahead.submit(int).result()  # what was begun has ended
+    assert [len(labels) for labels in made] == [8, 8, 4] and len(sent) == 40
+    assert sent[0][0] == "model keys 0 100" and soundfile.read(io.BytesIO(sent[0][1]))[0].shape == (64_000,)
+    keys._heard(None, {"want": [[60, 25]], "now": True}, [])
+    assert sent[-1][0] == "model keys 60 25"
+    monkeypatch.setattr(keyboard, "KEPT", 2)
+    keys.send_notes([(61, 25)])
+    assert [key[1] for key in keys._made] == [60, 61], "memory is in bounds"
 
 
 def test_a_key_pressed_again_plays_again(smoke_root, monkeypatch):
@@ -299,5 +315,6 @@ def test_a_key_pressed_again_plays_again(smoke_root, monkeypatch):
     played = []
     monkeypatch.setattr(piano.players, "table", lambda *of: played.append(of) or HTML("sounds"))
     for _ in range(2):
-        room.keyboard.piano[room.keyboard.pitch.value - room.keyboard.first.value].click()
+        room.keyboard.press(room.keyboard.pitch.value, 25)
     assert len(played) == 2 and room.players.value == "sounds"
+    assert played[0][1].velocity == 25 and room.velocity.value == 100, "the velocity of a MIDI key is its own"

@@ -118,6 +118,8 @@ class Keyboard {
     this.down = new Map(); // what holds a key: its pitch
     this.printed = new Map(); // code: what is printed on that computer key
     this.focused = 60;
+    this.gone = new AbortController(); // aborted by who takes the keyboard away
+    element.classList.add('piano');
     element.innerHTML = `<div class="octaves"><button type="button" aria-label="An octave lower">◀</button>
       <span aria-live="polite"></span><button type="button" aria-label="An octave higher">▶</button></div>
       <div class="keys" role="group" aria-label="Piano keys"></div>`;
@@ -128,9 +130,16 @@ class Keyboard {
     this.higher.onclick = () => this.show(this.first + 12);
     this.listenToPointers();
     listen.addEventListener('keydown', (event) => this.keyDown(event));
-    listen.addEventListener('keyup', (event) => this.up(event.code));
-    window.addEventListener('blur', () => this.allUp());
-    new ResizeObserver(() => this.lowest !== undefined && this.fit() !== this.octaves && this.show(this.first)).observe(element);
+    this.always(document, 'keyup', (event) => this.up(event.code)); // also where the focus has left the keyboard
+    this.always(window, 'blur', () => this.allUp());
+    new ResizeObserver(() => {
+      const more = this.fit() - this.octaves; // NaN before there are keys
+      if (more) this.show(this.first - 12 * Math.trunc(more / 2)); // the same middle
+    }).observe(element);
+  }
+
+  always(target, kind, act) {
+    target.addEventListener(kind, act, {signal: this.gone.signal});
   }
 
   // Offer the keys from a pitch to a pitch, and draw them anew.
@@ -153,7 +162,9 @@ class Keyboard {
     this.first = Math.min(Math.max(first, this.low()), last);
     const pitches = Array.from({length: 12 * this.octaves + 1}, (_, step) => this.first + step).filter((pitch) => pitch < 128);
     if (!pitches.includes(this.focused)) this.focused = this.first;
+    const focus = this.keys.contains(document.activeElement);
     this.keys.replaceChildren(...pitches.map((pitch) => this.key(pitch)));
+    if (focus) this.at(this.focused).focus();
     this.lower.disabled = this.first <= this.low();
     this.higher.disabled = this.first >= last;
     this.shown.textContent = `${nameOf(this.first)} to ${nameOf(pitches.at(-1))}`;
@@ -181,8 +192,16 @@ class Keyboard {
     const code = [...STEPS.keys()][step];
     const letter = code && (this.printed.get(code) ?? code.replace(/Key|Digit/, ''));
     key.innerHTML = `<kbd aria-hidden="true">${letter ?? ''}</kbd><span aria-hidden="true">${pitch % 12 ? '' : nameOf(pitch)}</span>`;
-    if ([...this.down.values()].includes(pitch)) key.classList.add('down');
+    key.classList.toggle('down', [...this.down.values()].includes(pitch));
+    key.classList.toggle('last', pitch === this.marked);
     return key;
+  }
+
+  // Mark a key as the one that is spoken of, and show it.
+  mark(pitch) {
+    this.marked = pitch;
+    if (!this.at(pitch)) this.show(12 * Math.floor(pitch / 12) - 12 * Math.trunc(this.octaves / 2));
+    for (const key of this.keys.children) key.classList.toggle('last', Number(key.dataset.pitch) === pitch);
   }
 
   at(pitch) {
@@ -227,9 +246,9 @@ class Keyboard {
       const key = event.target.closest('.key');
       if (key) this.focus(Number(key.dataset.pitch));
     });
-    window.addEventListener('pointermove', (event) => touching.has(event.pointerId) && slide(event));
+    this.always(window, 'pointermove', (event) => touching.has(event.pointerId) && slide(event));
     for (const end of ['pointerup', 'pointercancel']) {
-      window.addEventListener(end, (event) => {
+      this.always(window, end, (event) => {
         touching.delete(event.pointerId);
         this.up(event.pointerId);
       });

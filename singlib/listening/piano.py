@@ -2,89 +2,23 @@
 
 import base64
 import io
-from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import ipywidgets as widgets
 import librosa
 import matplotlib.pyplot as plt
-from traitlets import Bunch
 
 from .. import nsynth
 from ..grid import PROFILES
 from ..network import generation
 from ..nsynth import PITCHES, VELOCITIES, Label
 from . import players
+from .keyboard import Keyboard
 from .players import Room
 from .spectrograms import side_by_side
 
 NONE, TARGET = "(none)", "the note itself"
-CHOSEN = "#E69F00"
-# Colours of white and of black keys, by what `Model.trained` says of their notes, and the legend.
-COLOURS = {"note": ("#FFFFFF", "#222222"), "pitch": ("#BFDFF2", "#2F6C8F"), "never": ("#BBBBBB", "#BBBBBB")}
-WORDS = {"note": "", "pitch": ": trained at other velocities alone", "never": ": outside what the model was trained on"}
-LEGEND = (
-    "Keys: white and black, the model was trained on this note; "
-    '<span style="background:#BFDFF2">blue</span>, on this pitch at other velocities; '
-    '<span style="background:#BBBBBB">grey</span>, never on this pitch.'
-)
-OCTAVES = 3  # on the keyboard at once
-WHITE = (0, 2, 4, 5, 7, 9, 11)  # semitones above C
 load = lru_cache(maxsize=4)(generation.load_model)
-
-
-class Keyboard(widgets.VBox):
-    """A piano keyboard of three octaves; ``pitch.value`` is the MIDI pitch of the last key.
-
-    Blue keys are of trained pitches at another velocity, grey ones of pitches never trained; all can be played.
-    """
-
-    def __init__(self) -> None:
-        self.pitch = widgets.BoundedIntText(0, min=0, max=PITCHES - 1, description="MIDI pitch")
-        self.first = widgets.Dropdown(options=[(f"from C{octave - 1}", 12 * octave) for octave in range(9)])
-        self._trained: Mapping[int, str] = {}
-        self.piano = [widgets.Button() for _ in range(12 * OCTAVES)]
-        for place, key in enumerate(self.piano):
-            white = place % 12 in WHITE
-            row, column = 1 + white, 2 * (place // 12 * 7 + sum(step < place % 12 for step in WHITE)) + white
-            area = f"{row} / {column} / {row + 1} / {column + 2}"
-            size = {"width": "auto", "height": "4.5em" if white else "3em", "padding": "0", "margin": "0"}
-            key.layout = widgets.Layout(grid_area=area, border="1px solid #888888", **size)
-            key.on_click(self._pressed)
-        self.pitch.observe(lambda _: self.draw(), "value")
-        self.first.observe(lambda _: self._show(), "value")
-        # As wide as the window, up to 60 em; what a narrow one cannot show of 42 em is scrolled to.
-        columns = {"grid_template_columns": f"repeat({14 * OCTAVES}, minmax(0, 1fr))", "grid_gap": "0"}
-        keys = widgets.GridBox(self.piano, layout=widgets.Layout(**columns, min_width="42em", max_width="60em"))
-        keys = widgets.Box([keys], layout=widgets.Layout(width="100%", display="block", overflow="auto"))
-        super().__init__([widgets.HBox([self.pitch, self.first]), keys, widgets.HTML(LEGEND)])
-        self.draw()
-
-    def _pressed(self, key: widgets.Button) -> None:
-        pitch, before = self.first.value + self.piano.index(key), self.pitch.value
-        self.pitch.value = pitch
-        if pitch == before:  # no change of the value, but the key is to sound again
-            again = {"name": "value", "old": pitch, "new": pitch, "owner": self.pitch, "type": "change"}
-            self.pitch.notify_change(Bunch(again))
-
-    def draw(self, trained: Mapping[int, str] | None = None) -> None:
-        """Label and colour the keys; `trained` is what `Model.trained` says of each pitch from now on."""
-        self._trained = trained or self._trained
-        if not self.first.value <= self.pitch.value < self.first.value + 12 * OCTAVES:
-            self.first.value = min(max(self.pitch.value // 12 - 1, 0), 8) * 12  # the pitch in the middle octave
-        self._show()
-
-    def _show(self) -> None:
-        for place, key in enumerate(self.piano):
-            pitch = self.first.value + place
-            white, trained = place % 12 in WHITE, self._trained.get(pitch, "note")
-            key.disabled = pitch >= PITCHES
-            key.description = str(pitch)
-            key.tooltip = name_of(pitch) + WORDS[trained]
-            chosen = pitch == self.pitch.value
-            dark = not white and trained != "never" and not chosen
-            key.style.button_color = CHOSEN if chosen else COLOURS[trained][not white]
-            key.style.text_color = "#FFFFFF" if dark else "#000000"
 
 
 class PlayRoom(Room):
@@ -124,8 +58,10 @@ class PlayRoom(Room):
                 self._choose_model()
             finally:
                 self._moving = False
+        if change["owner"] is self.velocity:
+            self.keyboard.velocity = self.keyboard.piano.velocity = self.velocity.value
         if not self._moving:
-            self.play()
+            self.play(aloud=not self.keyboard.sounded)
 
     def _choose_model(self) -> None:
         """Offer the model's instruments and a trained pitch; keep the chosen ones where the model has them."""
@@ -142,7 +78,7 @@ class PlayRoom(Room):
 
     def play(self, aloud: bool = True) -> None:
         """Generate the note with the chosen models, and show it beside its target, if there is one."""
-        label = Label(self.instrument.value, self.keyboard.pitch.value, self.velocity.value)
+        label = Label(self.instrument.value, self.keyboard.pitch.value, self.keyboard.velocity)
         remarks = [f"<b>{label}</b>: {name_of(label.pitch)}, velocity {label.velocity}."]
         sounds, models = {}, {}
         for name in (self.model.value, self.other.value):
@@ -156,7 +92,9 @@ class PlayRoom(Room):
         if main is None:
             self.remarks.value, self.players.value, self.picture.value = " ".join(remarks), "", ""
             return
-        self.keyboard.draw({pitch: main.trained(label._replace(pitch=pitch)) for pitch in range(PITCHES)})
+        self.keyboard.piano.play(self.model.value, label.role, partial(main.generate, outside=True))
+        level = self.velocity.value
+        self.keyboard.draw({key: main.trained(Label(label.role, key, level)) for key in range(PITCHES)})
         try:
             sounds[TARGET] = nsynth.read_waveform(nsynth.index(PROFILES[main.about["profile"]].data)[label])
         except (FileNotFoundError, KeyError):  # not of these notes, or these are not on this machine
