@@ -14,8 +14,7 @@ from conftest import PROJECT
 from singlib.grid import PROFILES, Cell
 from singlib.network import generation
 from singlib.nsynth import Label
-from singlib.report import page, play
-from singlib.runs import records
+from singlib.report import play
 
 LOWER, UPPER = ("zsxdcvgbhnjm", "q2w3er5t6y7ui9o0p")
 
@@ -32,7 +31,7 @@ def voice(tmp_path_factory):
     (root / "data" / of / "models" / model.name).symlink_to(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SINGLIB_ROOT", str(root))
-        page.save_parts(["play"], records.load(of))
+        play.save(PROFILES[of])
     return root / "figures" / of / "play.html"
 
 
@@ -159,7 +158,7 @@ def test_the_page_fits_and_has_one_key_beside_the_other(tab, width):
 
 def test_choices_lead_to_a_model_that_is_at_hand(smoke_root, browser):
     """Runs of this machine, as no model of the profile comes with the project."""
-    file = play.save(records.load("smoke"))
+    file = play.save(PROFILES["smoke"])
     opened = browser.new_page()
     opened.goto(file.as_uri())
     assert "demonstration, not evidence" in opened.locator("main").inner_text()
@@ -199,10 +198,9 @@ def test_notes_are_thinned_where_a_page_would_be_too_large():
 
 
 def test_a_profile_without_models_says_which_has_some(monkeypatch, tmp_path):
-    some = records.load("recorded")
     monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
     with pytest.raises(ValueError, match="no model of profile recorded is at hand to play"):
-        play.save(some)
+        play.save(PROFILES["recorded"])
 
 
 def inside(file):
@@ -222,7 +220,7 @@ def test_the_committed_page_holds_what_its_models_play():
     for (about, notes), (cell, labels) in zip(found, chosen.items(), strict=True):
         held = {Label(role, int(p), int(v)) for role, ps in notes.items() for p, vs in ps.items() for v in vs}
         assert held == set(labels)
-        assert about["graded"] == play.graded(cell.name, records.load("recorded"))
+        assert about["graded"] == play.graded(generation.find(names[cell]))
         some = labels[:: len(labels) // 2]
         for label, waveform in zip(some, models[cell].generate(some), strict=True):
             sound = base64.b64decode(notes[label.role][str(label.pitch)][str(label.velocity)])

@@ -1,5 +1,6 @@
 """Playing: models at hand, notes as files, the play room, and the cards of models that come with the project."""
 
+import base64
 import io
 import json
 import subprocess
@@ -318,3 +319,17 @@ def test_a_key_pressed_again_plays_again(smoke_root, monkeypatch):
         room.keyboard.press(room.keyboard.pitch.value, 25)
     assert len(played) == 2 and room.players.value == "sounds"
     assert played[0][1].velocity == 25 and room.velocity.value == 100, "the velocity of a MIDI key is its own"
+
+
+def test_the_play_room_plays_a_song_and_exports_its_model(smoke_root, tmp_path):
+    along = piano.PlayRoom(NAME).along
+    content = (PROJECT / "data" / "songs" / "frere-jacques.mid").read_bytes()
+    along._play_uploaded({"new": [{"name": "mine.mid", "content": content}]})
+    assert "keys of" in along.said.value and "mine" in along.said.value
+    heard = soundfile.read(io.BytesIO(base64.b64decode(along.player.value.split("base64,")[1].split('"')[0])))[0]
+    assert len(heard) > 16_000 * 10 and np.abs(heard).max() > 0.01
+    along._play_uploaded({"new": [{"name": "none.mid", "content": b"no song"}]})
+    assert "none.mid <b>cannot be played</b>" in along.said.value and along.player.value == ""
+    along.export.click()
+    folder = smoke_root / "exports" / "keys-ReLU-STFT-flow-0"
+    assert f"{folder / 'keys.sfz'}" in along.said.value and len(list(folder.glob("samples/*.flac"))) == 40

@@ -16,6 +16,7 @@ from . import players
 from .keyboard import Keyboard
 from .players import Room
 from .spectrograms import side_by_side
+from .take_along import TakeAlong
 
 NONE, TARGET = "(none)", "the note itself"
 load = lru_cache(maxsize=4)(generation.load_model)
@@ -43,7 +44,8 @@ class PlayRoom(Room):
         self.velocity = widgets.ToggleButtons(options=VELOCITIES, value=100, description="velocity")
         self.remarks, self.players, self.picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
         controls = (self.model, self.other, self.instrument, self.keyboard, self.velocity)
-        super().__init__([*controls, self.remarks, self.players, self.picture])
+        self.along = TakeAlong(lambda: (self.model.value, self.instrument.value))
+        super().__init__([*controls, self.remarks, self.players, self.picture, self.along])
         self._moving = False  # whether a new model moves instrument and pitch, which are not to play each alone
         self._choose_model()
         self.play(aloud=False)

@@ -15,7 +15,7 @@ from ..files import check_writable, project_folder, write_text
 from ..grid import Profile, check_choice
 from ..runs.carried import fresh_cells
 from ..runs.notebooks import execute, template
-from ..runs.records import Records, load
+from ..runs.records import Records
 from ..runs.run_folder import GRADING, RECIPE
 from . import figures, play, tables, verdicts
 
@@ -111,7 +111,7 @@ def _save_play_page(profile: Profile) -> bool:
     """Write the page to play if a model is at hand; return whether one is."""
     at_hand = bool(play.models(profile))
     if at_hand:
-        play.save(load(profile.name))
+        play.save(profile)
     return at_hand
 
 
@@ -119,7 +119,7 @@ PARTS: dict[str, Callable[[Records], object]] = {
     **{f"fig{number:02d}": partial(figures.save, number) for number in figures.FIGURES},
     **{f"table{number}": partial(tables.save, number) for number in tables.CAPTIONS},
     "claims": verdicts.save,
-    "play": play.save,
+    "play": lambda records: play.save(records.profile),
 }
 
 

@@ -21,7 +21,6 @@ from ..files import write_text
 from ..grading.grades import HEARD, model_grade
 from ..grid import PROFILES, Cell, Profile, cells
 from ..nsynth import SAMPLE_RATE, VELOCITIES, Label
-from ..runs.records import Records
 from .figures import STAMP, output_folder
 
 LIMIT = 25_000_000  # bytes that the page may have
@@ -130,14 +129,15 @@ def _numbered(ogg: bytes) -> bytes:
     return b"".join(pages)
 
 
-def graded(cell: str, records: Records) -> str:
-    """Return in words how a cell's notes are graded, and how many have their pitch; empty if that is not on record."""
-    quality = records.quality
-    quality = quality[quality.cell == cell] if len(quality) else quality
-    if quality.empty:
+def graded(weights: Path) -> str:
+    """Return in words how a model's notes are graded, and how many have their pitch; empty if that is not on record."""
+    from ..runs.model_cards import graded_notes
+
+    notes = graded_notes(weights)
+    if notes.empty:
         return ""
-    in_tune = 100 * (quality.pitch_heard.dropna() >= HEARD).mean()
-    return f"Grade {model_grade(list(quality.grade))} (from - to ++), {in_tune:.0f} % of its notes at their pitch."
+    in_tune = (notes.pitch_heard.dropna() >= HEARD).mean()
+    return f"Grade {model_grade(list(notes.grade))} (from - to ++), {in_tune:.0%} of its notes at their pitch."
 
 
 def missing(profile: Profile, at_hand: Iterable[Cell]) -> dict[str, list[str]]:
@@ -151,7 +151,7 @@ def missing(profile: Profile, at_hand: Iterable[Cell]) -> dict[str, list[str]]:
     return {name: kinds if name in sets else ["every model"] for name, kinds in lacking.items() if kinds}
 
 
-def save(records: Records) -> Path:
+def save(profile: Profile) -> Path:
     """Write the models of a profile to ``figures/<profile>/play.html`` and return its path.
 
     ValueError if none is at hand, or if the page would have more than `LIMIT` bytes; as `generation.load_model`.
@@ -160,7 +160,6 @@ def save(records: Records) -> Path:
 
     from ..network import generation
 
-    profile = records.profile
     names = models(profile)
     if not names:
         others = ", ".join(name for name, other in PROFILES.items() if models(other))
@@ -179,7 +178,7 @@ def save(records: Records) -> Path:
             "activation": activation_words(cell),
             "loss": loss_words(cell),
             "ranges": {role: [model.pitches(role)[0], model.pitches(role)[-1]] for role in cell.roles},
-            "graded": graded(Path(names[cell]).name, records),
+            "graded": graded(generation.find(names[cell])),
         }
         parts.append({"about": about, "notes": json.dumps(notes, separators=(",", ":"))})
     shared = {name: _shared(name) for name in ("keyboard.js", "keyboard.css")}
