@@ -1,5 +1,7 @@
 # Everything runs in .venv, which is made when it is missing or older than the pins. The pinned pip finds them in a third of
-# the time that Python 3.11's own takes; and Python compiles what it imports, a part of what pip would compile.
+# the time that Python 3.11's own takes; and Python compiles what it imports, a part of what pip would compile, once: it has
+# to be allowed to keep it.
+unexport PYTHONDONTWRITEBYTECODE
 PROFILE ?= quick
 SPLIT ?= train
 PYTHON ?= python3
