@@ -229,6 +229,15 @@ def test_the_committed_page_holds_what_its_models_play():
             assert rate == 16_000 and alike > 0.6, f"{about['name']}, {label}: {alike}"  # noise keeps less than a note
 
 
+def test_notes_that_a_page_has_are_not_made_again(smoke_root, monkeypatch):
+    before = play.save(PROFILES["smoke"]).read_bytes()
+    monkeypatch.setattr(play, "encode", lambda model, labels: pytest.fail("a model that the page has was played again"))
+    assert play.save(PROFILES["smoke"]).read_bytes() == before
+    monkeypatch.setattr(play, "made_of", lambda weights, labels: "others")
+    monkeypatch.setattr(play, "encode", lambda model, labels: "{}")
+    assert [notes for _, notes in inside(play.save(PROFILES["smoke"]))] == [{}] * len(play.models(PROFILES["smoke"]))
+
+
 def test_the_same_sound_is_the_same_bytes():
     sound = np.sin(np.arange(16_000) / 5)
     assert play.opus(sound) == play.opus(sound)

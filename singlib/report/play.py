@@ -5,14 +5,19 @@ one model has every note that it was trained on, the others one a pitch, and few
 between them a key sounds by the nearest note, faster or slower, as in any sampler.
 """
 
+from __future__ import annotations
+
 import base64
+import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -23,6 +28,11 @@ from ..grid import PROFILES, Cell, Profile, cells
 from ..nsynth import SAMPLE_RATE, VELOCITIES, Label
 from .figures import STAMP, output_folder
 
+if TYPE_CHECKING:
+    from ..network.generation import Model
+
+# A model of a page: what it is, and its notes.
+PART = re.compile(r'<script [^>]*class="about">(.*?)</script>\s*<script [^>]*class="notes">(.*?)</script>')
 LIMIT = 25_000_000  # bytes that the page may have
 COMPRESSION = 0.94  # libsndfile's, 0 to 1: Opus at about 20 kbit/s, a note in 10 KB
 NOTE = 14_000  # bytes of a note in the page, as text, at the most
@@ -151,10 +161,32 @@ def missing(profile: Profile, at_hand: Iterable[Cell]) -> dict[str, list[str]]:
     return {name: kinds if name in sets else ["every model"] for name, kinds in lacking.items() if kinds}
 
 
+def encode(model: Model, labels: list[Label]) -> str:
+    """Return notes as a page has them, JSON: role -> MIDI pitch -> velocity -> Opus in base64."""
+    notes: dict[str, dict[int, dict[int, str]]] = {role: {} for role in model.roles}
+    with ThreadPoolExecutor() as pool:  # a tenth of a second each, most of what a new page takes
+        sounds = list(pool.map(opus, model.generate(labels)))
+    for label, sound in zip(labels, sounds, strict=True):
+        notes[label.role].setdefault(label.pitch, {})[label.velocity] = base64.b64encode(sound).decode()
+    return json.dumps(notes, separators=(",", ":"))
+
+
+def kept(file: Path) -> dict[str, str]:
+    """Return the notes that a page has already, as `encode` does, by what they were `made_of`."""
+    text = file.read_text("utf-8") if file.is_file() else ""
+    return {json.loads(about).get("made_of"): notes for about, notes in PART.findall(text)}
+
+
+def made_of(weights: Path, labels: list[Label]) -> str:
+    """Return a digest of what a model's notes in a page follow from: its weights, which notes, and their encoding."""
+    return hashlib.sha256(weights.read_bytes() + f"{labels} {COMPRESSION}".encode()).hexdigest()[:16]
+
+
 def save(profile: Profile) -> Path:
     """Write the models of a profile to ``figures/<profile>/play.html`` and return its path.
 
-    ValueError if none is at hand, or if the page would have more than `LIMIT` bytes; as `generation.load_model`.
+    Notes that are in the page already, made of the same weights, stay as they are. ValueError if no model is at hand,
+    or if the page would have more than `LIMIT` bytes; as `generation.load_model`.
     """
     from jinja2 import Environment  # only here, as torch: every command imports this module
 
@@ -164,23 +196,22 @@ def save(profile: Profile) -> Path:
     if not names:
         others = ", ".join(name for name, other in PROFILES.items() if models(other))
         raise ValueError(f"no model of profile {profile.name} is at hand to play; there are some of {others or 'none'}")
+    file = output_folder(profile) / "play.html"
     loaded = {cell: generation.load_model(name) for cell, name in names.items()}
-    parts = []
+    before, parts = kept(file), []
     for cell, labels in chosen({cell: model.notes for cell, model in loaded.items()}).items():
-        model, notes = loaded[cell], {role: {} for role in cell.roles}
-        with ThreadPoolExecutor() as pool:  # a tenth of a second each, most of what the page takes
-            sounds = list(pool.map(opus, model.generate(labels)))
-        for label, sound in zip(labels, sounds, strict=True):
-            notes[label.role].setdefault(label.pitch, {})[label.velocity] = base64.b64encode(sound).decode()
+        model, weights = loaded[cell], generation.find(names[cell])
+        source = made_of(weights, labels)
         about = {
             "name": names[cell],
             "set": cell.instruments,
             "activation": activation_words(cell),
             "loss": loss_words(cell),
             "ranges": {role: [model.pitches(role)[0], model.pitches(role)[-1]] for role in cell.roles},
-            "graded": graded(generation.find(names[cell])),
+            "graded": graded(weights),
+            "made_of": source,
         }
-        parts.append({"about": about, "notes": json.dumps(notes, separators=(",", ":"))})
+        parts.append({"about": about, "notes": before.get(source) or encode(model, labels)})
     shared = {name: _shared(name) for name in ("keyboard.js", "keyboard.css")}
     template = Environment(autoescape=True).from_string(Path(__file__).with_name("play.html.j2").read_text("utf-8"))
     text = template.render(
@@ -192,7 +223,6 @@ def save(profile: Profile) -> Path:
         keyboard=shared["keyboard.js"],
         style=shared["keyboard.css"],
     )
-    file = output_folder(profile) / "play.html"
     if len(text.encode()) > LIMIT:
         raise ValueError(f"{file} would have {len(text.encode()) / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}")
     write_text(file, text)
