@@ -104,7 +104,7 @@ class Profile:
     warm_up: int = 0  # updates at the start of each stage over which the rate rises to `learning_rate`
     schedule: str = "constant"  # or "cosine": from there the rate falls to 0 at the end of the stage
     averaged_epochs: int = 0  # at the end of a stage, weights become their mean over the updates of so many last epochs
-    bfloat16: bool = False  # whether matrix products of the network are in bfloat16 while it is trained
+    bfloat16: bool = False  # whether products of encoder and decoder are in bfloat16 while they are trained
     eps: float = 1.0  # of equation (3)
     threads: int = 1  # CPU threads of a cell; fixed, since they can change the last bit of a sum
     subset: tuple[str, ...] | None = None  # names of the only cells to run
