@@ -33,7 +33,7 @@ RATE = 16_000
 
 
 def singlib(*arguments):
-    """Run a command in this process, which has torch already; return exit status, and all that it said."""
+    """Run a command in this process, which has torch already; return exit code, and all that it printed."""
     done = CliRunner().invoke(app, arguments)
     return done.exit_code, done.output
 
@@ -47,8 +47,8 @@ def brass():
 def instrument(tmp_path_factory):
     """Return the folder of the brass model as the command exports it."""
     folder = tmp_path_factory.mktemp("sfz")
-    status, said = singlib("export", BRASS, "--format", "sfz", "--rate", "44100", "--out", str(folder))
-    assert status == 0, said
+    code, printed = singlib("export", BRASS, "--format", "sfz", "--rate", "44100", "--out", str(folder))
+    assert code == 0, printed
     return folder
 
 
@@ -98,8 +98,8 @@ def test_a_sampler_and_play_sound_each_key_at_the_models_pitch(brass, instrument
     assert len(tuned) > 0.7 * len(each)
     notes = [(0, label.pitch, label.velocity, place, place + 0.8) for place, label in enumerate(each.values())]
     file, out = midi(tmp_path / "scale.mid", notes), tmp_path / "scale.wav"
-    status, said = singlib("play", str(file), "--model", f"{BRASS}:brass2", "--out", str(out))
-    assert status == 0 and "neighbour" not in said and "outside" not in said, said
+    code, printed = singlib("play", str(file), "--model", f"{BRASS}:brass2", "--out", str(out))
+    assert code == 0 and "neighbour" not in printed and "outside" not in printed, printed
     for sound in (sampler(instrument / "brass2.sfz", file, tmp_path), soundfile.read(out)[0]):
         found = {pitch: heard(sound, RATE, place) for place, pitch in enumerate(each)}
         right = [abs(found[pitch] - pitch) < 0.5 for pitch in tuned]
@@ -238,15 +238,15 @@ def test_models_are_cast_to_channels():
 def test_pitches_outside_are_moved_or_left_out_and_nothing_clips(brass):
     voice = {1: song.Voice(brass, "brass1")}
     chord = [song.Played(1, pitch, 100, 0, 1) for pitch in (20, 32, 33, 45, 64, 76, 100)] * 4
-    sound, said = song.play(chord, voice)
+    sound, printed = song.play(chord, voice)
     assert np.abs(sound).max() == 1 and any(
-        "12 of 28 notes outside brass1's 32 to 64 transposed" in line for line in said
+        "12 of 28 notes outside brass1's 32 to 64 transposed" in line for line in printed
     )
     low, _ = song.play([song.Played(1, 20, 127, 0, 1)], voice)
     same, _ = song.play([song.Played(1, 32, 127, 0, 1)], voice)
     assert np.array_equal(low, same)
-    _, said = song.play(chord, voice, "leave-out")
-    assert any("12 of 28 notes outside brass1's 32 to 64 left out" in line for line in said)
+    _, printed = song.play(chord, voice, "leave-out")
+    assert any("12 of 28 notes outside brass1's 32 to 64 left out" in line for line in printed)
     with pytest.raises(
         ValueError, match="nothing is left to be played; 1 of 1 notes on channel 2 left out: it has no mod"
     ):
@@ -256,8 +256,8 @@ def test_pitches_outside_are_moved_or_left_out_and_nothing_clips(brass):
 def test_a_key_between_trained_pitches_sounds_at_its_own(brass):
     trained = brass.pitches("brass2")
     (gap,) = [pitch for pitch in range(50, 75) if pitch not in trained and pitch - 1 in trained][:1]
-    sound, said = song.play([song.Played(1, gap, 100, 0, 1)], {1: song.Voice(brass, "brass2")})
-    assert abs(heard(sound, RATE) - gap) < 0.5 and "a neighbour's note is moved" in said[0]
+    sound, printed = song.play([song.Played(1, gap, 100, 0, 1)], {1: song.Voice(brass, "brass2")})
+    assert abs(heard(sound, RATE) - gap) < 0.5 and "a neighbour's note is moved" in printed[0]
 
 
 def test_the_song_that_comes_with_the_project_is_made_by_its_script(tmp_path):
@@ -270,22 +270,22 @@ def test_the_song_that_comes_with_the_project_is_made_by_its_script(tmp_path):
 def test_onnxruntime_plays_what_torch_plays(name, tmp_path):
     model = generation.load_model(name)
     file = write_onnx(generation.find(name), tmp_path)
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    facts = session.get_modelmeta().custom_metadata_map
+    runtime = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    facts = runtime.get_modelmeta().custom_metadata_map
     roles, velocities = json.loads(facts["roles"]), json.loads(facts["velocities"])
     assert json.loads(facts["about"]) == model.about and facts["sample_rate"] == str(RATE)
     for count in (1, 5):
         labels = samples.trained_notes(model, model.roles[-1])[:count]
         rows = [(roles.index(label.role), label.pitch, velocities.index(label.velocity)) for label in labels]
-        (waveforms,) = session.run(None, dict(zip(("instrument", "pitch", "velocity"), np.array(rows).T, strict=True)))
+        (waveforms,) = runtime.run(None, dict(zip(("instrument", "pitch", "velocity"), np.array(rows).T, strict=True)))
         assert waveforms.shape == (count, 64_000)
         assert np.abs(waveforms - model.generate(labels)).max() < 1e-4 and np.abs(waveforms).max() > 0.01
 
 
 def test_a_hubs_folder_plays_as_its_model(brass, tmp_path):
     folder = tmp_path / "brass"
-    status, said = singlib("publish", BRASS, "--repo", "me/brass", "--out", str(folder))
-    assert status == 0 and said.endswith(f"to upload it: hf upload me/brass {folder} .\n"), said
+    code, printed = singlib("publish", BRASS, "--repo", "me/brass", "--out", str(folder))
+    assert code == 0 and printed.endswith(f"to upload it: hf upload me/brass {folder} .\n"), printed
     again = generation.load_model(folder)
     labels = samples.trained_notes(brass, "brass3")[:2]
     assert np.array_equal(again.generate(labels), brass.generate(labels))
@@ -315,8 +315,8 @@ def test_a_hubs_folder_plays_as_its_model(brass, tmp_path):
 )
 def test_a_mistake_is_named_before_anything_is_written(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, said = singlib(*arguments)
-    assert status == 1 and message in said and "Traceback" not in said, said
+    code, printed = singlib(*arguments)
+    assert code == 1 and message in printed and "Traceback" not in printed, printed
     assert not list(tmp_path.iterdir())
 
 
