@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made when it is missing or older than the pins. The pinned pip finds them in a third of
-# the time that Python 3.11's own takes; and Python compiles what it imports, a part of what pip would compile, once: it has
-# to be allowed to keep it.
+# the time that Python 3.11's own takes; and Python compiles what it imports, a part of what pip would compile: it has to be
+# allowed to keep it, and begins with what every cell needs (`singlib.runs.warm`).
 unexport PYTHONDONTWRITEBYTECODE
 PROFILE ?= quick
 SPLIT ?= train
@@ -23,6 +23,7 @@ $(FRESH): requirements.txt
 	$(PYTHON) -m venv .venv
 	"$(BIN)/python" -m pip install $(QUIETLY) --constraint requirements.txt --upgrade pip
 	"$(BIN)/python" -m pip install $(QUIETLY) --no-compile --requirement requirements.txt --editable .
+	"$(BIN)/python" -m singlib.runs.warm < /dev/null
 	touch $@
 
 data: env  ## fetch NSynth's eight instruments into data/ (SPLIT=train, SOURCE= another archive or address)

@@ -23,6 +23,11 @@ class _Commands(typer.core.TyperGroup):
             of_file = isinstance(error, OSError) and error.filename and error.strerror
             message = f"{error.filename}: {error.strerror}" if of_file else error
             raise SystemExit(f"singlib {context.invoked_subcommand}: {message}") from error
+        except ModuleNotFoundError as error:
+            if str(error.name).split(".")[0] == "singlib":
+                raise
+            needs = f"needs {error.name}, which is not installed: pip install 'singlib[all]'"
+            raise SystemExit(f"singlib {context.invoked_subcommand}: {needs}") from error
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)

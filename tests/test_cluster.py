@@ -94,23 +94,7 @@ def root(tmp_path):
     return make_root(tmp_path / "root")
 
 
-def test_two_workers_over_tcp_and_one_is_killed(root, smoke_root, tmp_path):
-    with scheduler(tmp_path / "scheduler"):
-        address = address_of(tmp_path / "scheduler")
-        with worker(tmp_path / "one", address) as one, worker(tmp_path / "two", address):
-            runner = run_singlib(
-                "run", "--profile", "smoke", "--cells", PAIR_PATTERN, "--scheduler", address, root=root
-            )
-            wait_for(lambda: training(root) and kernels(one.pid), process=runner)
-            orphans = kernels(one.pid)
-            victim = orphans[0].parent().parent()  # the worker itself; its nanny starts another
-            victim.kill()
-            assert runner.wait() == 0
-            wait_for(lambda: not any(orphan.is_running() for orphan in orphans), 10)
-    assert_undisturbed(root, smoke_root, PAIR)
-
-
-def test_a_killed_scheduler_is_told_and_the_next_run_ends_well(root, smoke_root, tmp_path):
+def test_a_killed_scheduler_is_told_and_the_next_run_outlives_a_worker(root, smoke_root, tmp_path):
     command = ("run", "--profile", "smoke", "--cells", PAIR_PATTERN, "--scheduler")
     with scheduler(tmp_path / "scheduler") as head:
         address = address_of(tmp_path / "scheduler")
@@ -122,17 +106,13 @@ def test_a_killed_scheduler_is_told_and_the_next_run_ends_well(root, smoke_root,
             assert runner.returncode == 1 and "Traceback" not in printed and "the scheduler" in printed
     with scheduler(tmp_path / "again"):
         address = address_of(tmp_path / "again")
-        with worker(tmp_path / "two", address), worker(tmp_path / "three", address):
-            assert run_singlib(*command, address, root=root).wait() == 0
+        with worker(tmp_path / "two", address) as two, worker(tmp_path / "three", address):
+            runner = run_singlib(*command, address, root=root)
+            orphans = wait_for(lambda: training(root) and kernels(two.pid), process=runner)
+            orphans[0].parent().parent().kill()  # the worker itself; its nanny starts another
+            assert runner.wait() == 0
+            wait_for(lambda: not any(orphan.is_running() for orphan in orphans), 10)
     assert_undisturbed(root, smoke_root, PAIR)
-
-
-def test_a_killed_kernel_is_tried_again(root, smoke_root):
-    runner = run_singlib("run", "--profile", "smoke", "--cells", KEYS[0], root=root)
-    wait_for(lambda: training(root), process=runner)
-    kernels(runner.pid)[0].kill()
-    assert runner.wait() == 0
-    assert_undisturbed(root, smoke_root, KEYS[:1])
 
 
 def test_a_killed_kernel_without_retries_fails_and_status_says_so(root):
@@ -145,7 +125,7 @@ def test_a_killed_kernel_without_retries_fails_and_status_says_so(root):
     assert "smoke: 1 failed, 5 missing" in told and re.search(f"- {KEYS[0]} failed: the kernel died", told)
 
 
-def test_status_and_a_second_runner_while_the_first_runs(root, smoke_root, monkeypatch):
+def test_a_killed_kernel_is_tried_again_while_status_and_a_second_runner_look_on(root, smoke_root, monkeypatch):
     command = ("run", "--profile", "smoke", "--cells", KEYS[0])
     first = run_singlib(*command, root=root)
     wait_for(lambda: training(root), process=first)
@@ -156,7 +136,7 @@ def test_status_and_a_second_runner_while_the_first_runs(root, smoke_root, monke
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
     second = run_singlib(*command, root=root, stdout=-1, text=True)
     assert any("another worker runs its notebook, waiting" in line for line in second.stdout)
-    kernel.resume()
+    kernel.kill()
     second.communicate()
     assert [first.wait(), second.returncode] == [0, 0]
     notebook = (root / "runs" / "smoke" / KEYS[0] / "train.ipynb").read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT
+from singlib.__main__ import app
 
 TRAIN = """
 import sys
@@ -99,3 +100,10 @@ def test_outside_a_clone_what_needs_its_notebooks_says_so(bare, tmp_path, comman
     assert done.returncode == 1 and "come with a clone of singlib's repository" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_command_without_one_of_its_packages_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mido", None)
+    monkeypatch.delitem(sys.modules, "singlib.export.song", raising=False)
+    with pytest.raises(SystemExit, match=r"^singlib play: needs mido, .* pip install 'singlib\[all\]'$"):
+        app(["play", "song.mid", "--model", "a:keys", "--out", "song.wav"])

@@ -59,12 +59,18 @@ def write(notebooks: list[Path], page: Path, made_of: str = "", playing: bool = 
 
 
 def fingerprint(profile: Profile) -> str:
-    """Return a digest of what a report shows: records, those of the regime beside it, and listeners' grades.
+    """Return a digest of what a report shows: records, models, those of the regime beside it, and listeners' grades.
 
     Of runs the markers are read, which have the digests of their files.
     """
     digest = hashlib.sha256(f"{RECIPE} {GRADING}".encode())
-    patterns = ("runs/{}/*/done.json", "data/{}/cells/*/*.json", "data/{}/*.parquet", "data/ratings/{}/*.csv")
+    patterns = (
+        "runs/{}/*/done.json",
+        "data/{}/cells/*/*.json",
+        "data/{}/*.parquet",
+        "data/{}/models/*.safetensors",
+        "data/ratings/{}/*.csv",
+    )
     for name in filter(None, (profile.name, profile.beside)):
         for pattern in patterns:
             for file in sorted(project_folder().glob(pattern.format(name))):

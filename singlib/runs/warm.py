@@ -3,9 +3,11 @@
 It must start no thread: a fork has only the one that forked it, and would wait for the others for ever.
 """
 
+import fcntl
 import json
 import os
 import sys
+from importlib import import_module
 from typing import IO
 
 import ipykernel.ipkernel  # noqa: F401, for the notebooks
@@ -14,14 +16,30 @@ import seaborn  # noqa: F401
 import torch
 from ipykernel.kernelapp import IPKernelApp
 
+from ..files import project_folder
 from ..grading.measures import measure
 from ..nsynth import SAMPLES
 from ..spectra import SPECTRA
 from . import training  # noqa: F401
 
 
+def import_librosa() -> None:
+    """Import the parts of librosa that numba compiles, while no other worker does.
+
+    numba keeps what it compiled beside librosa. Two processes that compile the same at once mix their files, and whoever
+    calls such a function later is killed by a segmentation fault (numba's issue 10128).
+    """
+    runs = project_folder() / "runs"
+    runs.mkdir(exist_ok=True)
+    with (runs / ".librosa.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for part in ("util.utils", "core.audio", "core.pitch"):
+            import_module(f"librosa.{part}")
+
+
 def build() -> None:
     """Do once what is slow the first time."""
+    import_librosa()
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first optimiser imports torch's compiler: 2 s
     for spectrum in SPECTRA.values():
