@@ -1,12 +1,15 @@
 """The tests work in a root of their own, so that they neither use nor touch a user's records."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -43,6 +46,22 @@ def run_singlib(*arguments, root=ROOT, **options):
     """Start the command line in a root; return the process."""
     environment = os.environ | {"SINGLIB_ROOT": str(root)}
     return subprocess.Popen([sys.executable, "-m", "singlib", *arguments], env=environment, **options)
+
+
+def call_singlib(*arguments, root=ROOT):
+    """Run the command line in this process, which has imported what it needs; return it as `subprocess.run` does."""
+    from singlib.__main__ import app  # only now: the root is chosen
+
+    said, errors = io.StringIO(), io.StringIO()
+    with patch.dict(os.environ, SINGLIB_ROOT=str(root)), redirect_stdout(said), redirect_stderr(errors):
+        try:
+            app(arguments)
+        except SystemExit as end:
+            code = end.code or 0
+            if isinstance(code, str):  # as Python does
+                print(code, file=errors)
+                code = 1
+    return subprocess.CompletedProcess(arguments, code, said.getvalue(), errors.getvalue())
 
 
 @cache

@@ -20,7 +20,7 @@ import torch
 from hypothesis import given, settings
 from safetensors.torch import save_file
 
-from conftest import run_singlib
+from conftest import call_singlib, run_singlib
 from singlib import nsynth
 from singlib.grading import measures
 from singlib.grading.grades import grade
@@ -110,9 +110,8 @@ def model_file(tmp_path):
 
 def said(*arguments, **options):
     """Run the command line; return exit status, standard output and standard error."""
-    done = run_singlib(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-    out, error = done.communicate()
-    return done.returncode, out, error
+    done = call_singlib(*arguments, **options)
+    return done.returncode, done.stdout, done.stderr
 
 
 def assert_a_sentence(answer, *parts):
@@ -258,8 +257,10 @@ def test_the_command_on_a_full_disk_says_so(model_file, tmp_path):
     """The kernel lets no file grow beyond 100 kB, which is less than a note has."""
     out = tmp_path / "notes"
     small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))}
-    answer = said("generate", "--run", str(model_file), "--out", str(out), **small)
-    assert_a_sentence(answer, f"{out}/keys-060-100.wav cannot be written", "File too large")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    done = run_singlib("generate", "--run", str(model_file), "--out", str(out), **small, **pipes)
+    out_and_errors = done.communicate()
+    assert_a_sentence((done.returncode, *out_and_errors), f"{out}/keys-060-100.wav cannot be written", "File too large")
     assert not list(out.iterdir())
 
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from conftest import PROJECT, make_root, run_singlib
+from conftest import PROJECT, call_singlib, make_root, run_singlib
 from singlib.files import check_writable, held, read_json, replacing
 from singlib.grid import PROFILES, Cell, cells
 from singlib.nsynth import audio
@@ -127,7 +127,7 @@ def test_a_damaged_note_of_a_failure_is_told(here, content):
 
 @pytest.mark.parametrize("part", ["done.json", "cell.json", "history.parquet"])
 def test_damaged_carried_records_are_named(here, part, tmp_path):
-    assert run_singlib("carry", "--profile", "smoke", root=here).wait() == 0
+    assert call_singlib("carry", "--profile", "smoke", root=here).returncode == 0
     shutil.rmtree(here / "runs")
     assert "6 recorded" in status.summary(SMOKE) and not records.load("smoke").missing
     place = here / "data" / "smoke"
@@ -138,7 +138,8 @@ def test_damaged_carried_records_are_named(here, part, tmp_path):
             records.load("smoke")
     else:
         assert records.load("smoke").missing == [CELL]
-        assert "damaged" in singlib("carry", "--profile", "smoke", root=here)[1][1] or part == "cell.json"
+        told = call_singlib("carry", "--profile", "smoke", root=here).stderr
+        assert "damaged" in told or part == "cell.json"
         assert (place / "cells" / CELL).is_dir(), "nothing is taken out"
 
 
@@ -203,12 +204,12 @@ def test_looking_needs_no_right_to_write(root):
 @pytest.mark.parametrize("profile", ["recorded", "paper", "recorded-many-updates"])
 def test_status_and_a_dry_run_need_no_notes(profile, tmp_path):
     root = make_root(tmp_path / "root")
-    code, (printed, errors) = singlib("status", "--profile", profile, root=root)
-    assert code == 0, errors
+    done = call_singlib("status", "--profile", profile, root=root)
+    assert done.returncode == 0, done.stderr
     recorded = len(list((PROJECT / "data" / profile / "cells").glob("*/done.json")))
-    assert (f"{recorded} recorded" if recorded else "missing") in printed
-    code, (printed, errors) = singlib("run", "--profile", profile, "--dry-run", root=root)
-    assert code == 0 and "cells would run" in printed, errors
+    assert (f"{recorded} recorded" if recorded else "missing") in done.stdout
+    done = call_singlib("run", "--profile", profile, "--dry-run", root=root)
+    assert done.returncode == 0 and "cells would run" in done.stdout, done.stderr
     assert not (root / "runs").exists()
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from conftest import PROJECT, ROOT, make_root, run_singlib
+from conftest import PROJECT, ROOT, call_singlib, make_root
 from singlib import nsynth
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells
 from singlib.nsynth import selection
@@ -26,7 +26,7 @@ def carrying(smoke_root, tmp_path_factory):
     """Return a root with the smoke grid's runs, and beside them its carried records."""
     root = make_root(tmp_path_factory.mktemp("carrying") / "root")
     shutil.copytree(smoke_root / "runs", root / "runs")
-    assert run_singlib("carry", "--profile", "smoke", "--models", CELL, root=root).wait() == 0
+    assert call_singlib("carry", "--profile", "smoke", "--models", CELL, root=root).returncode == 0
     return root
 
 
@@ -37,7 +37,7 @@ def test_a_report_needs_neither_runs_nor_notes(smoke_root, carrying, tmp_path):
     tables = [f"table{number}" for number in (1, 2, 3)]
     parts = ",".join(["fig01", "fig09", "fig20", *tables, "claims"])
     for root in (bare, smoke_root):
-        assert run_singlib("report", "--profile", "smoke", "--only", parts, root=root).wait() == 0
+        assert call_singlib("report", "--profile", "smoke", "--only", parts, root=root).returncode == 0
     ours, theirs = (root / "figures" / "smoke" for root in (bare, smoke_root))
     for name in ("fig01.svg", "fig09.svg", "fig20.png", "claims.csv", *(f"{table}.csv" for table in tables)):
         assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
@@ -81,7 +81,7 @@ def test_carrying_again_keeps_cells_whose_runs_are_gone(carrying, smoke_root):
     shutil.rmtree(carrying / "runs" / "smoke" / CELL)
     files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in carried.FRAMES]
     before = [file.read_bytes() for file in files]
-    assert run_singlib("carry", "--profile", "smoke", root=carrying).wait() == 0
+    assert call_singlib("carry", "--profile", "smoke", root=carrying).returncode == 0
     assert [file.read_bytes() for file in files] == before
     assert (carrying / "data" / "smoke" / "cells" / CELL / "done.json").is_file()
 
@@ -98,8 +98,8 @@ def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root, epoch, 
     history = pd.read_csv(folder / "history.csv")
     history.loc[(history.epoch >= epoch) & (history.spectrum == spectrum), "loss"] *= factor
     history.to_csv(folder / "history.csv", index=False)
-    process = run_singlib("again", str(folder), "--epochs", "1", stderr=-1, text=True)
-    assert f"{spectrum} in epoch {epoch} is" in process.communicate()[1] and process.returncode == 1
+    done = call_singlib("again", str(folder), "--epochs", "1")
+    assert f"{spectrum} in epoch {epoch} is" in done.stderr and done.returncode == 1
 
 
 def test_another_processor_is_no_other_result(tmp_path, smoke_root, monkeypatch):
@@ -130,8 +130,8 @@ def test_other_notes_than_the_record_s_are_an_error(tmp_path, smoke_root):
 
 def test_carrying_needs_finished_models(smoke_root):
     assert Cell("voice").name not in {cell.name for cell in cells(SMOKE)}
-    process = run_singlib("carry", "--profile", "smoke", "--models", "voice-ReLU-STFT-flow-0", stderr=-1, text=True)
-    assert "unknown cell 'voice-ReLU-STFT-flow-0'" in process.communicate()[1] and process.returncode == 1
+    done = call_singlib("carry", "--profile", "smoke", "--models", "voice-ReLU-STFT-flow-0")
+    assert "unknown cell 'voice-ReLU-STFT-flow-0'" in done.stderr and done.returncode == 1
 
 
 @pytest.mark.parametrize("profile", RECORDED, ids=lambda profile: profile.name)
@@ -162,7 +162,7 @@ def test_every_set_of_instruments_can_be_played():
 def rebuilt(request):
     """Return the folder of the tables and claims of records that come with the project, made again."""
     name = request.param.name
-    assert run_singlib("report", "--profile", name, "--only", "table1,table2,table3,claims").wait() == 0
+    assert call_singlib("report", "--profile", name, "--only", "table1,table2,table3,claims").returncode == 0
     return ROOT / "figures" / name
 
 

@@ -559,7 +559,7 @@ DRAWS = {
 def test_intervals_cover_what_they_say(drawn, count):
     """The percentile bootstrap, which was here before, covers 84 % of these means with 5 values."""
     rng = np.random.default_rng(0)
-    found = [judge(values, "") for values in drawn(rng, (3000, count))]
+    found = [judge(values, "") for values in drawn(rng, (1000, count))]
     assert 0.93 <= np.mean([effect.lowest <= 0 <= effect.highest for effect in found]) <= 0.97
 
 

@@ -170,9 +170,10 @@ def test_a_wrong_scheduler_or_worker_is_told(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kills", "names", "pattern"), [(4, PAIR, PAIR_PATTERN), pytest.param(20, ALL, "*", marks=pytest.mark.slow)]
+    ("kills", "names", "pattern", "workers"),
+    [(4, PAIR, PAIR_PATTERN, 1), pytest.param(20, ALL, "*", 2, marks=pytest.mark.slow)],
 )
-def test_killed_at_random_moments(kills, names, pattern, tmp_path, smoke_root, capsys):
+def test_killed_at_random_moments(kills, names, pattern, workers, tmp_path, smoke_root, capsys):
     """Kernels, the processes they are forked from, workers and runners, each as often, in any order.
 
     What is on record is what an undisturbed grid leaves, and no process is left behind.
@@ -181,7 +182,7 @@ def test_killed_at_random_moments(kills, names, pattern, tmp_path, smoke_root, c
     victims = ["kernel", "their parent", "worker", "runner"] * (kills // 4)
     chance.shuffle(victims)
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    command = ("run", "--profile", "smoke", "--cells", pattern)
+    command = ("run", "--profile", "smoke", "--cells", pattern, "--workers", str(workers))
     while victims:  # a grid that ends although it was disturbed is followed by another
         root = make_root(tmp_path / f"root-{len(victims)}")
         runner = run_singlib(*command, root=root, **quiet)

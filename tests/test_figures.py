@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import run_singlib
+from conftest import call_singlib
 from singlib.claims import CLAIMS, check
 from singlib.grading.grades import GRADES
 from singlib.grid import PROFILES, cells
@@ -135,8 +135,7 @@ def test_the_mean_of_several_models_has_a_band_and_one_model_has_none(quick):
 def test_single_parts_are_saved_alone_and_unknown_ones_named(smoke_root):
     out = smoke_root / "figures" / "smoke"
     shutil.rmtree(out, ignore_errors=True)
-    run = run_singlib("report", "--profile", "smoke", "--only", "fig07,table3,claims")
-    assert run.wait() == 0
+    assert call_singlib("report", "--profile", "smoke", "--only", "fig07,table3,claims").returncode == 0
     assert {file.name for file in out.iterdir()} == {
         *("fig07.png", "fig07.svg", "fig07.pdf"),
         *("table3.csv", "table3.md", "table3.png", "table3.svg"),

@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from pypdf import PdfReader
 
-from conftest import PROJECT, run_singlib
+from conftest import PROJECT, call_singlib
 from singlib.claims import VERDICTS, check
 from singlib.grid import PROFILES, cells
 from singlib.report import page, verdicts
@@ -200,8 +200,8 @@ def test_the_report_is_small_enough_to_send_and_shows_no_code(report, monkeypatc
 
 def test_a_page_is_fresh_until_its_records_change(report, smoke_root):
     assert page.is_fresh(PROFILES["smoke"])
-    told = run_singlib("report", "--profile", "smoke", "--if-stale", stdout=-1, text=True).communicate()[0]
-    assert told == f"as its records are: {report}\n"
+    told = call_singlib("report", "--profile", "smoke", "--if-stale")
+    assert told.stdout == f"as its records are: {report}\n"
     another = smoke_root / "runs" / "smoke" / "another" / "done.json"
     another.parent.mkdir()
     another.write_text("{}")

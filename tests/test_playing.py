@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import subprocess
 
 import librosa
 import numpy as np
@@ -13,7 +12,7 @@ import soundfile
 from IPython.display import HTML
 from safetensors.numpy import load_file, save_file
 
-from conftest import PROJECT, run_singlib
+from conftest import PROJECT, call_singlib
 from singlib import nsynth
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell
 from singlib.listening import keyboard, piano
@@ -33,9 +32,8 @@ def model(smoke_root):
 
 def generate(*arguments):
     """Run ``singlib generate``; return exit status and what it said."""
-    done = run_singlib("generate", *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said = done.communicate()[0]
-    return done.returncode, said
+    done = call_singlib("generate", *arguments)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_the_command_writes_what_the_model_plays(model, tmp_path):
@@ -74,9 +72,8 @@ def test_models_are_listed_with_what_their_cards_say(smoke_root):
             text, row = weights.with_suffix(".md").read_text(), listed.loc[name]
             assert f"**Grade** {row.grade}, over" in text
             assert f"at the labelled pitch {row['in tune'][:-1]} % of" in text
-    done = run_singlib("models", stdout=subprocess.PIPE, text=True)
-    said = done.communicate()[0]
-    assert done.returncode == 0 and all(name in said for name in listed.index)
+    done = call_singlib("models")
+    assert done.returncode == 0 and all(name in done.stdout for name in listed.index)
 
 
 def test_a_list_of_names_is_read_with_its_faults(tmp_path):
@@ -138,9 +135,12 @@ def test_a_pitch_at_another_velocity_is_played_and_named(smoke_root, model, tmp_
     known = generation.load_model(file)
     assert known.trained(Label("keys", 60, 100)) == "pitch" and known.pitches("keys") == [60, 72]
     command = ("generate", "--run", str(file), "--velocity", "50,100", "--out", str(out))
-    done = run_singlib(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    told, warned = done.communicate()
-    assert (done.returncode, told) == (0, f"wrote 2 notes to {out}\n")  # of the pitch that it knows and is next to 60
+    done = call_singlib(*command)
+    warned = done.stderr
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"wrote 2 notes to {out}\n",
+    )  # of the pitch that it knows and is next to 60
     assert "keys-060-100" in warned and "keys-060-050" not in warned and warned.count("\n") == 1
 
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import yaml
 
-from conftest import PROJECT, ROOT
+from conftest import PROJECT, ROOT, call_singlib
 
 PAGES = [page for pattern in ("README.md", "*/README.md", "singlib/*/README.md") for page in PROJECT.glob(pattern)]
 TEXTS = {str(page.relative_to(PROJECT)): page.read_text() for page in sorted(PAGES)}
@@ -45,7 +45,7 @@ def small(text):
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith(ELSEWHERE)])
-def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
+def test_a_command_does_what_it_says(command, smoke_root, tmp_path, monkeypatch):
     words = shlex.split(small(command))
     if words[0] == "make":
         # The environment at hand, whatever its age.
@@ -57,11 +57,15 @@ def test_a_command_does_what_it_says(command, smoke_root, tmp_path):
         words[1] = str(PROJECT / words[1])
     if words[:2] == ["singlib", "report"]:
         words += ["--only", "table1"]  # test_path.py and test_page.py build whole reports
-    words[0] = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
-    environment = os.environ | {"SINGLIB_ROOT": str(ROOT)}
     where = ROOT if {"generate", "again", "play"} & set(words) else tmp_path  # runs are named from the project's folder
     words = [str(tmp_path / word) if word in ("notes", "song.wav") else word for word in words]
-    done = subprocess.run(words, cwd=where, env=environment, capture_output=True, text=True)
+    monkeypatch.chdir(where)
+    if words[0] == "singlib":
+        done = call_singlib(*words[1:])
+    else:
+        words[0] = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
+        environment = os.environ | {"SINGLIB_ROOT": str(ROOT)}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     if "generate" in words:
         assert [file.name for file in sorted((tmp_path / "notes").iterdir())] == [
@@ -87,8 +91,7 @@ def test_make_report_builds_a_page(profile, smoke_root):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_download_says_what_it_would_fetch(split):
-    command = [sys.executable, "-m", "singlib", "data", "--split", split, "--dry-run"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = call_singlib("data", "--split", split, "--dry-run").stdout
     assert f"nsynth-{split}.jsonwav.tar.gz" in said and "keys (" in said and "brass5 (" in said
 
 

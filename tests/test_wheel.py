@@ -105,5 +105,6 @@ def test_outside_a_clone_what_needs_its_notebooks_says_so(bare, tmp_path, comman
 def test_a_command_without_one_of_its_packages_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "mido", None)
     monkeypatch.delitem(sys.modules, "singlib.export.song", raising=False)
+    monkeypatch.delattr("singlib.export.song", raising=False)
     with pytest.raises(SystemExit, match=r"^singlib play: needs mido, .* pip install 'singlib\[all\]'$"):
         app(["play", "song.mid", "--model", "a:keys", "--out", "song.wav"])

@@ -26,8 +26,8 @@ from . import training  # noqa: F401
 def import_librosa() -> None:
     """Import the parts of librosa that numba compiles, while no other worker does.
 
-    numba keeps what it compiled beside librosa. Two processes that compile the same at once mix their files, and whoever
-    calls such a function later is killed by a segmentation fault (numba's issue 10128).
+    numba keeps what it compiled beside librosa. Two processes that compile the same at once mix their files, and
+    whoever calls such a function later is killed by a segmentation fault (numba's issue 10128).
     """
     runs = project_folder() / "runs"
     runs.mkdir(exist_ok=True)
