@@ -27,9 +27,9 @@ FLOW = {"gradient": "flow", "activation": PAPER_ACTIVATIONS}
 def select(frame: pd.DataFrame, **where: object) -> pd.DataFrame:
     """Return the rows whose columns have the given values (or one of a tuple of them)."""
     wanted = {name: value if isinstance(value, tuple) else (value,) for name, value in where.items()}
-    for column, values in ({"elu_alpha": (1.0,)} | wanted).items():
-        if not frame.empty:  # one without rows may have no columns either
-            frame = frame[frame[column].isin(values)]
+    if not frame.empty:  # one without rows may have no columns either
+        columns = {"elu_alpha": (1.0,)} | wanted
+        frame = frame[np.logical_and.reduce([frame[column].isin(values) for column, values in columns.items()])]
     if frame.empty:
         words = (f"{name.replace('_', ' ')} {' or '.join(map(str, values))}" for name, values in wanted.items())
         raise Untestable(f"no finished model with {', '.join(words)}")
@@ -43,7 +43,8 @@ def loss_curves(records: Records, stage: str, **where: object) -> pd.DataFrame:
 
 def last_epochs(losses: pd.DataFrame) -> pd.Series:
     """Return the last epoch of each curve: not all models of a profile run equally long."""
-    return losses.apply(pd.Series.last_valid_index, axis=1)
+    from_the_last = losses.notna().to_numpy()[:, ::-1]
+    return pd.Series(losses.columns[::-1][from_the_last.argmax(axis=1)], losses.index)
 
 
 def require_epochs(losses: pd.DataFrame, epochs: int) -> pd.DataFrame:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from .. import claims
 from ..files import project_folder
-from ..grading.grades import SCORES, THRESHOLDS, grade_of
+from ..grading.grades import GRADES, SCORES, THRESHOLDS, grade_of
 from ..grid import PAPER_LOSSES, PROFILES, Cell
 from ..runs.records import Records, describe
 from .figures import MARKS, output_folder, save_markdown
@@ -93,8 +94,6 @@ def vary_thresholds(records: Records) -> pd.DataFrame:
     """
     quality = records.quality.assign(level=records.quality.get("level", 0.0))  # grades of version 2 had no level
     measured = quality.to_dict("records")
-    silent = claims.check(replace(records, quality=pd.DataFrame())).set_index("key").verdict
-    on_sounds = [claim for claim in claims.CLAIMS if silent[claim.key] == "cannot be tested"]
 
     def grade_notes(**changed: float) -> pd.Series:
         return pd.Series([grade_of(note, THRESHOLDS | changed) for note in measured], quality.index)
@@ -102,16 +101,20 @@ def vary_thresholds(records: Records) -> pd.DataFrame:
     def score_models(grades: pd.Series) -> pd.Series:
         return grades.map(SCORES).groupby(quality.cell).mean()
 
-    def check_sounds(grades: pd.Series) -> pd.Series:
-        regraded = replace(records, quality=quality.assign(grade=grades))
-        return claims.check(regraded, on_sounds).set_index("key").verdict
+    def check(grades: pd.Series, asked: list[claims.Claim]) -> pd.DataFrame:
+        return claims.check(replace(records, quality=quality.assign(grade=grades)), asked).set_index("key")
 
     now = grade_notes()
-    verdicts = check_sounds(now)
+    drawn = pd.Series(np.random.default_rng(0).choice(GRADES, len(now)), now.index)
+    checked, by_chance = (check(grades, claims.CLAIMS) for grades in (now, drawn))
+    on_grades = [claim for claim in claims.CLAIMS if checked["size"][claim.key] != by_chance["size"][claim.key]]
     rows = []
     for name, value in ((name, value * factor) for name, value in THRESHOLDS.items() for factor in (0.9, 1.1)):
         then = grade_notes(**{name: value})
-        turned = verdicts.index[verdicts != check_sounds(then)] if (then != now).any() else []
+        turned = []
+        if (then != now).any():
+            verdicts = check(then, on_grades).verdict
+            turned = verdicts.index[verdicts != checked.verdict[verdicts.index]]
         change = (score_models(then) - score_models(now)).abs().max()
         rows.append((name, value, 100 * (then != now).mean(), change, ", ".join(turned)))
     return pd.DataFrame(rows, columns=["threshold", "value", "notes", "largest", "verdicts"])
