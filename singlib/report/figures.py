@@ -226,6 +226,8 @@ def draw(number: int, records: Records) -> Figure:
     """Draw one figure of the paper, 1 to 22; panels without a finished model say so, and nothing is drawn as zero."""
     figure = FIGURES[number].draw(records)
     stamp(figure, records.profile)
+    figure.draw_without_rendering()  # laid out once, not again for each file
+    figure.set_layout_engine("none")
     return figure
 
 
@@ -252,7 +254,6 @@ def save(number: int, records: Records, drawn: Figure | None = None) -> Path:
 @plt.style.context("default")
 def panel_boxes(figure: Figure) -> list[list[float]]:
     """Return x, y, width and height of each panel and legend in the figure's SVG: a phone shows them one by one."""
-    figure.draw_without_rendering()
     extents = [part.get_tightbbox() for part in (*figure.axes, *figure.legends)]
     points = [extent.transformed(figure.dpi_scale_trans.inverted()).extents * 72 for extent in extents]
     height = figure.get_figheight() * 72
