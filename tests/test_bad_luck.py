@@ -2,6 +2,7 @@
 
 import ast
 import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from conftest import PROJECT, call_singlib, make_root, run_singlib
 from singlib.files import check_writable, held, read_json, replacing
 from singlib.grid import PROFILES, Cell, cells
 from singlib.nsynth import audio
-from singlib.runs import again, cluster, kernels, notebooks, records, status, training
+from singlib.runs import again, cluster, kernels, notebooks, records, status, training, warm
 from singlib.runs.run_folder import Run
 
 SMOKE = PROFILES["smoke"]
@@ -317,6 +318,22 @@ def test_a_long_temporary_folder_braces_and_another_python3(tmp_path, monkeypatc
     code, (_, errors) = singlib("run", "--profile", "smoke", "--cells", CELL, root=root)
     assert code == 0, errors
     assert not list(long.glob("singlib-*"))
+
+
+def test_workers_import_librosa_one_at_a_time(tmp_path, monkeypatch):
+    """Two that compile it at once spoil what numba keeps; this one waits for another."""
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
+    imported = []
+    monkeypatch.setattr(warm, "import_module", imported.append)
+    (tmp_path / "runs").mkdir()
+    with (tmp_path / "runs" / ".librosa.lock").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=warm.import_librosa)
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive() and not imported
+    waiting.join(10)
+    assert imported == ["librosa.util.utils", "librosa.core.audio", "librosa.core.pitch"]
 
 
 def test_a_missing_notebook_is_heard_of(tmp_path, monkeypatch):

@@ -136,11 +136,8 @@ def test_a_pitch_at_another_velocity_is_played_and_named(smoke_root, model, tmp_
     assert known.trained(Label("keys", 60, 100)) == "pitch" and known.pitches("keys") == [60, 72]
     command = ("generate", "--run", str(file), "--velocity", "50,100", "--out", str(out))
     done = call_singlib(*command)
-    warned = done.stderr
-    assert (done.returncode, done.stdout) == (
-        0,
-        f"wrote 2 notes to {out}\n",
-    )  # of the pitch that it knows and is next to 60
+    assert (done.returncode, done.stdout) == (0, f"wrote 2 notes to {out}\n")
+    warned = done.stderr  # of the pitch that it knows and is next to 60
     assert "keys-060-100" in warned and "keys-060-050" not in warned and warned.count("\n") == 1
 
 

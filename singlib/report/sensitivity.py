@@ -104,6 +104,7 @@ def vary_thresholds(records: Records) -> pd.DataFrame:
     def check(grades: pd.Series, asked: list[claims.Claim]) -> pd.DataFrame:
         return claims.check(replace(records, quality=quality.assign(grade=grades)), asked).set_index("key")
 
+    # Many statements do not rest on grades: only those whose numbers move with grades drawn at random are asked again.
     now = grade_notes()
     drawn = pd.Series(np.random.default_rng(0).choice(GRADES, len(now)), now.index)
     checked, by_chance = (check(grades, claims.CLAIMS) for grades in (now, drawn))
