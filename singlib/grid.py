@@ -180,7 +180,7 @@ PROFILES = {
                 "brass1-ReLU-STFT-flow-0",
             ),
         ),
-        # `make paper`: the whole grid in minutes, at a sixth of the paper's epochs. Small batches and a high rate make
+        # `make paper`: the whole grid in minutes, at an eighth of the paper's epochs. Small batches and a high rate make
         # the most of few notes (from 1.5e-3 on, some sets fall silent or diverge).
         Profile(
             name="quick",
@@ -189,7 +189,7 @@ PROFILES = {
             channels=64,
             dimension=32,
             hidden=64,
-            epochs=(8, 8, 3),
+            epochs=(6, 6, 2),
             batch=4,
             learning_rate=1e-3,
             question="Does it run here?",

@@ -190,7 +190,7 @@ def test_a_verdict_that_turns_round_in_another_regime_is_named(quick, monkeypatc
     there = replace(here, history=here.history.assign(activation=here.history.activation.map(swap)))
     monkeypatch.setattr(records, "load", lambda name: replace(there, profile=PROFILES[name]))
     said = verdicts.in_another_regime(check(here, ON_CURVES), here).data
-    assert "50/50/20 epochs, batches of 16" in said and "8/8/3 epochs, batches of 4" in said
+    assert "50/50/20 epochs, batches of 16" in said and "6/6/2 epochs, batches of 4" in said
     assert (
         "does not hold there</b>: ReLU ends the LSTM stage at a lower loss than ELU." in said
         and "<b>holds here" in said
