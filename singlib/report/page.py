@@ -106,10 +106,11 @@ def report(profile: Profile) -> Path:
     check_writable(page.parents[1] / ".notebooks")
     made_of = fingerprint(profile)  # before: records that come in meanwhile make the page stale
     notebooks = [page.with_name(f"{name}.ipynb") for name in REPORT]
-    with ThreadPoolExecutor(1) as beside:  # the notebooks compute in kernels, so there is a core to encode notes on
-        playing = beside.submit(_save_play_page, profile)
-        for notebook in notebooks:
-            execute(root, notebook.stem, notebook, {"profile": profile.name})
+    with ThreadPoolExecutor(len(REPORT) + 1) as at_once:  # each notebook computes in a kernel of its own
+        playing = at_once.submit(_save_play_page, profile)
+        executed = [at_once.submit(execute, root, path.stem, path, {"profile": profile.name}) for path in notebooks]
+        for each in executed:
+            each.result()
     return write(notebooks, page, made_of, playing.result())
 
 
