@@ -180,8 +180,8 @@ PROFILES = {
                 "brass1-ReLU-STFT-flow-0",
             ),
         ),
-        # `make paper`: the whole grid in minutes, at an eighth of the paper's epochs. Small batches and a high rate make
-        # the most of few notes (from 1.5e-3 on, some sets fall silent or diverge).
+        # `make paper`: the whole grid in minutes, at an eighth of the paper's epochs. Small batches and a high rate
+        # make the most of few notes (from 1.5e-3 on, some sets fall silent or diverge).
         Profile(
             name="quick",
             data="mini",
