@@ -93,7 +93,7 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     DataFrame
         A row for each claim: ``key``, ``place``, ``statement``, ``effect`` and ``revised`` of the `Claim`; the
         attributes of the `Effect`; ``holm``, the verdict when all are to be right together (see `holm`); and the
-        ``regime`` of the profile. The same records give the same numbers.
+        ``regime`` of the models. The same records give the same numbers.
     """
     rows = []
     for one in claims:
@@ -101,8 +101,9 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
             effect = one.measure(records)
         except Untestable as why:
             effect = Effect(np.nan, np.nan, np.nan, 0, "", "cannot be tested", str(why))
-        rows.append(vars(one) | asdict(effect) | {"revised": one.revised, "regime": records.profile.regime})
-    of_effect = [field.name for field in fields(Effect)]
+        about = {"revised": one.revised, "regime": effect.regime or records.profile.regime}
+        rows.append(vars(one) | asdict(effect) | about)
+    of_effect = [field.name for field in fields(Effect) if field.name != "regime"]
     columns = ["key", "place", "statement", "effect", *of_effect, "holm", "revised", "regime"]
     checked = pd.DataFrame(rows, columns=columns)
     return checked.assign(holm=holm(checked))

@@ -184,27 +184,3 @@ def correlation_of_lstm(records: Records, loss: str, less: str | None = None) ->
 def lead_of_lstm_over_autoencoder(records: Records) -> Effect:
     """How far the rank correlation of the LSTM's loss with the grade lies above that of the autoencoder's; below 0."""
     return correlation_of_lstm(records, "STFT", less="autoencoder")
-
-
-@claim("unseen-pitches", "2.2", "SING can play pitches that it was not trained on.")
-def grade_of_unseen_pitches(records: Records) -> Effect:
-    """Grades of notes at pitches outside the training grid."""
-    raise Untestable("no such note is graded: it would have no target to be graded by")
-
-
-@claim("more-data", "4", "With more training data, ReLU may lose its lead over ELU.")
-def lead_by_data(records: Records) -> Effect:
-    """Grades of ReLU less those of ELU, as the number of notes grows."""
-    raise Untestable("the grid has no larger set than the paper's, and its sets differ in their instruments too")
-
-
-@claim("tuned-to-relu", "4", "The other parts of SING may have been tuned to ReLU.")
-def grade_at_own_size(records: Records) -> Effect:
-    """Grades of ReLU and ELU models, each at sizes and rates chosen for it."""
-    raise Untestable("all models share one size and one learning rate")
-
-
-@claim("selu-sounds-better", "4", "SELU may sound better than ReLU.")
-def lead_of_selu(records: Records) -> Effect:
-    """How far the mean grade of STFT/SELU lies above that of STFT/ReLU; more than 0."""
-    return lead_in_grade(records, "activation", "SELU", "ReLU", training_loss="STFT", activation=("ReLU", "SELU"))

@@ -36,6 +36,7 @@ class Effect:
     leans: bool = False  # whether the size itself lies on the statement's side, however wide the interval
     p: float = np.nan  # the largest level at which the interval would still reach over the bar; NaN without an interval
     by_set: str = ""  # the size in each set of instruments and its number of models or pairs, where there are several
+    regime: str = ""  # of its models, if they are not those of a profile
 
 
 def judge_interval(size: float, interval: tuple[float, float], above: float, below: float, **more: object) -> Effect:

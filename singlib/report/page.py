@@ -59,7 +59,7 @@ def write(notebooks: list[Path], page: Path, made_of: str = "", playing: bool = 
 
 
 def fingerprint(profile: Profile) -> str:
-    """Return a digest of what a report shows: records, models, those of the regime beside it, and listeners' grades.
+    """Return a digest of what a report shows: records, models, those of the regime beside it, experiments, and grades.
 
     Of runs the markers are read, which have the digests of their files.
     """
@@ -71,10 +71,10 @@ def fingerprint(profile: Profile) -> str:
         "data/{}/models/*.safetensors",
         "data/ratings/{}/*.csv",
     )
-    for name in filter(None, (profile.name, profile.beside)):
-        for pattern in patterns:
-            for file in sorted(project_folder().glob(pattern.format(name))):
-                digest.update(file.name.encode() + file.read_bytes())
+    names = filter(None, (profile.name, profile.beside))
+    for pattern in ("data/questions/*.parquet", *(each.format(name) for name in names for each in patterns)):
+        for file in sorted(project_folder().glob(pattern)):
+            digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

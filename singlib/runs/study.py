@@ -37,7 +37,8 @@ def run(folder: Path, table: str, experiments: Sequence[str], train: Experiment,
     folder : Path
         Where the tables lie.
     table : str
-        The table that has a row of every finished experiment, with its name in a column ``experiment``.
+        The table that has a row of every finished experiment, with its name in a column ``experiment``, and what it
+        cost in seconds of the CPU in ``experiment_seconds``.
     experiments : sequence of str
         Their names, in the order in which they are to be trained; a name is a file name too.
     train : callable
@@ -75,8 +76,9 @@ def _keep(folder: Path, table: str, train: Experiment, name: str) -> None:
     tables = train(name)
     seconds = time.process_time() - begun
     for other in sorted(tables, key=lambda other: other == table):
+        about = {"experiment": name} | ({"experiment_seconds": seconds} if other == table else {})
         with replacing(folder / "parts" / other / f"{name}.parquet") as beside:
-            pd.DataFrame(tables[other]).assign(experiment=name).to_parquet(beside, index=False)
+            pd.DataFrame(tables[other]).assign(**about).to_parquet(beside, index=False)
     print(f"{name}: {seconds:.0f} s", flush=True)
 
 

@@ -1,0 +1,327 @@
+"""Claims on the questions that the paper left open, tested by the experiments of ``data/questions``.
+
+They rest on the same models whatever profile is asked, and name the regime of these. The paper's four come first; ours
+are what was expected of the experiments before they were run (``data/questions/README.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial, wraps
+
+import pandas as pd
+
+from ..files import project_folder
+from ..grading.grades import SCORES
+from ..runs.records import Records
+from .claim import claim
+from .comparisons import percent_below
+from .statistics import Effect, Untestable, judge
+
+ours = partial(claim, ours=True)
+
+SELDOM, NEVER = 5, 10  # % of the notes
+MORE_OFTEN = 20  # points
+AS_OFTEN = 0.8  # of trained notes
+LARGER = 50  # % of ReLU's
+HALF = 50  # % of the gap between ReLU and ELU
+LEAD = 5  # % of ELU's loss
+WORSE = 30  # % of the loss with a = 1
+STEADY, LITTLE = 0.5, 0.3  # grades
+RATES = {"paper": 3e-4, "many-updates": 5e-4}  # of the regimes
+
+
+def load(table: str, **where: object) -> pd.DataFrame:
+    """Return the rows of an experiment whose columns have the given values; Untestable if there is none."""
+    path = project_folder() / "data" / "questions" / f"{table}.parquet"
+    if not path.is_file():
+        script = table.removesuffix("-history").replace("-", "_")
+        raise Untestable(f"no model is trained yet: data/questions/{script}.py does it")
+    rows = pd.read_parquet(path)
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    if rows.empty:
+        raise Untestable(f"{path.name} has no model with {', '.join(f'{key} {value}' for key, value in where.items())}")
+    return rows
+
+
+def asked(table: str, *by: str, **where: object) -> Callable[[Callable[..., Effect]], Callable[..., Effect]]:
+    """Have a measure take the rows of an experiment (see `load`) in place of records, and name their regime.
+
+    `by` are columns that are to have the values of the claim's own arguments.
+    """
+
+    def decorate(measure: Callable[..., Effect]) -> Callable[..., Effect]:
+        @wraps(measure)
+        def of_records(records: Records, **arguments: object) -> Effect:
+            rows = load(table, **where, **{column: arguments[column] for column in by})
+            return replace(measure(rows, **arguments), regime="; ".join(rows.regime.unique()))
+
+        return of_records
+
+    return decorate
+
+
+def shares(rows: pd.DataFrame, pitch_input: str, *held_out: str) -> pd.Series:
+    """Return the share of each model's notes, held out in some ways, that sound at their own pitch, in %."""
+    tracked = rows[(rows.input == pitch_input) & rows.held_out.isin(held_out) & (rows.heard != "not tracked")]
+    return 100 * (tracked.heard == "its own").groupby([tracked.instruments, tracked.seed]).mean()
+
+
+def model_grades(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return the mean grade of each model: a row for each set and seed, a column for each kind by `columns`."""
+    return rows.assign(score=rows.grade.map(SCORES)).pivot_table("score", ["instruments", "seed"], columns)
+
+
+def final_losses(stage: str, alpha: float = 1.0) -> pd.DataFrame:
+    """Return the STFT loss at the end of a stage in the paper's regime, infinite where a model diverged.
+
+    A row for each seed, a column for each activation and rate.
+    """
+    losses = load("activations-history", updates="paper", spectrum="STFT", elu_alpha=alpha, stage=stage)
+    kinds = ["seed", "activation", "learning_rate"]
+    return losses.groupby(kinds).loss.last().unstack(kinds[1:]).fillna(float("inf"))
+
+
+def at_best_rate(losses: pd.DataFrame, activation: str) -> pd.Series:
+    """Return the loss of each seed at the rate that is best for an activation by the mean over seeds."""
+    return losses[activation][losses[activation].mean().idxmin()]
+
+
+@claim(
+    "unseen-pitches",
+    "2.2",
+    "SING can generate no pitch that it was not trained on.",
+    held_out=("between", "beyond"),
+    of="that were held out",
+)
+@asked("pitches")
+def share_of_unseen(rows: pd.DataFrame, held_out: tuple[str, ...], of: str) -> Effect:
+    """Share of the notes of pitches {of} that sound at their own; under {SELDOM} %."""
+    return judge(shares(rows, "table", *held_out), "% of the notes", below=SELDOM, of="model", within=(0, 100))
+
+
+@claim(
+    "tuned-to-relu",
+    "4",
+    "SING may have been tuned to ReLU: at its own best learning rate ELU is as good in the LSTM stage.",
+)
+@asked("activations", updates="paper")
+def lead_at_best_rates(rows: pd.DataFrame) -> Effect:
+    """How far ReLU's loss ends the LSTM stage below ELU's, each at its best rate of three; under {LEAD} %."""
+    losses = final_losses("lstm")
+    return judge(
+        percent_below(*(at_best_rate(losses, name) for name in ("ReLU", "ELU"))), "% of ELU's loss", below=LEAD
+    )
+
+
+@claim("more-data", "4", "With more training data, ReLU may lose its lead over ELU.")
+@asked("more-notes")
+def lead_lost(rows: pd.DataFrame) -> Effect:
+    """How far ReLU's lead over ELU on an eighth of the notes lies above that on all; more than 0."""
+    leads = leads_of_relu(rows)
+    return judge(leads["eighth"] - leads["all"], "grades", above=0)
+
+
+def leads_of_relu(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return by how many grades ReLU sounds better than ELU: a row for each set and seed, a column for each share."""
+    grades = model_grades(rows, "activation", "share")
+    return grades["ReLU"] - grades["ELU"]
+
+
+@claim("selu-sounds-better", "4", "SELU may sound better than ReLU.", updates="paper", when="in the paper's regime")
+@asked("activations", "updates", elu_alpha=1.0)
+def lead_of_selu(rows: pd.DataFrame, updates: str, when: str) -> Effect:
+    """How far the mean grade of SELU lies above that of ReLU {when}; more than 0."""
+    grades = model_grades(rows[rows.learning_rate == RATES[updates]], "activation")
+    return judge(grades["SELU"] - grades["ReLU"], "grades", above=0)
+
+
+ours(
+    "unseen-between",
+    "2.2",
+    "SING can generate no pitch that was held out between trained ones.",
+    held_out=("between",),
+    of="held out between others",
+)(share_of_unseen)
+
+
+@ours(
+    "octave-between",
+    "2.2",
+    "With octave and pitch class as its input, SING generates pitches between trained ones.",
+    of="octave",
+)
+@ours(
+    "wave-between",
+    "2.2",
+    "With sines of the pitch as its input, SING generates pitches between trained ones.",
+    of="wave",
+)
+@asked("pitches")
+def more_often_between(rows: pd.DataFrame, of: str) -> Effect:
+    """How far the share of such notes at their own pitch with "{of}" lies above "table"; over {MORE_OFTEN} points."""
+    more = shares(rows, of, "between") - shares(rows, "table", "between")
+    return judge(more, "points", above=MORE_OFTEN)
+
+
+@ours(
+    "wave-above-octave",
+    "2.2",
+    "Pitches between trained ones are generated more often with sines of the pitch than with octave and pitch class.",
+)
+@asked("pitches")
+def wave_above_octave(rows: pd.DataFrame) -> Effect:
+    """How far the share of such notes at their own pitch with "wave" lies above "octave"; more than 0."""
+    return judge(shares(rows, "wave", "between") - shares(rows, "octave", "between"), "points", above=0)
+
+
+@ours("unseen-beyond", "2.2", "Beyond the trained range no input gives the right pitch.")
+@asked("pitches")
+def best_beyond(rows: pd.DataFrame) -> Effect:
+    """Share of the notes beyond the range that sound at their own pitch, with the best input; under {NEVER} %."""
+    best = max((shares(rows, pitch_input, "beyond") for pitch_input in rows.input.unique()), key=pd.Series.mean)
+    return judge(best, "% of the notes", below=NEVER, of="model", within=(0, 100))
+
+
+@ours("unseen-notes", "2.2", "Held-out notes of known pitches, the original's way, sound at their own pitch.")
+@asked("pitches")
+def as_often_as_trained(rows: pd.DataFrame) -> Effect:
+    """Share of such notes at their own pitch, over that of trained notes, with the worst input; over {AS_OFTEN}."""
+    ratios = [shares(rows, kind, "known") / shares(rows, kind, "no") for kind in rows.input.unique()]
+    return judge(min(ratios, key=pd.Series.mean), "of the trained notes' share", above=AS_OFTEN, of="model")
+
+
+def code_models(rows: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Return a value of the models of `codes`.
+
+    A row for each seed; columns: encoder, decoder, whether the autoencoder was stopped and the codes scaled.
+    """
+    return rows.pivot(index="seed", columns=["encoder", "decoder", "stopped", "scaled"], values=value)
+
+
+@ours(
+    "elu-codes-larger",
+    "3.1",
+    "The codes of ELU's encoder are larger than ReLU's.",
+    value="scale",
+    what="scale",
+    above=LARGER,
+)
+@ours(
+    "elu-codes-unpredicted",
+    "3.1",
+    "Less of ELU's codes can be predicted from the two before them.",
+    value="unpredicted",
+    what="unpredicted part",
+    above=0,
+)
+@asked("codes")
+def codes_above(rows: pd.DataFrame, value: str, what: str, above: float) -> Effect:
+    """How far the {what} of ELU's codes lies above that of ReLU's; more than {above} %."""
+    values = code_models(rows, value)
+    elu, relu = (values[name, name, False, False] for name in ("ELU", "ReLU"))
+    return judge(-percent_below(elu, relu), "% of ReLU's", above=above)
+
+
+def lstm_gap(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    """Return the STFT loss at the end of the LSTM stage, that of ReLU, and how far ELU's lies above it."""
+    ends = code_models(rows, "lstm")
+    relu = ends["ReLU", "ReLU", False, False]
+    return ends, relu, ends["ELU", "ELU", False, False] - relu
+
+
+@ours("scaled-codes-learned", "3.1", "Brought to unit variance, ELU's codes are learned nearly as well as ReLU's.")
+@asked("codes")
+def gap_closed(rows: pd.DataFrame) -> Effect:
+    """Share of ELU's gap to ReLU at the end of the LSTM stage that goes with scaled codes; more than {HALF} %."""
+    ends, _, gap = lstm_gap(rows)
+    scaled = ends["ELU", "ELU", False, True] - ends["ReLU", "ReLU", False, True]
+    return judge(100 * (1 - scaled / gap), "% of the gap", above=HALF)
+
+
+@ours(
+    "relu-decoder-decides",
+    "3.1",
+    "The codes of ELU's encoder are no harder to learn than ReLU's if ReLU decodes them.",
+    encoder="ELU",
+    decoder="ReLU",
+    bars={"below": HALF},
+    side="under",
+)
+@ours(
+    "elu-decoder-decides",
+    "3.1",
+    "The codes of ReLU's encoder are as hard to learn as ELU's if ELU decodes them.",
+    encoder="ReLU",
+    decoder="ELU",
+    bars={"above": HALF},
+    side="over",
+)
+@asked("codes")
+def way_to_elu(rows: pd.DataFrame, encoder: str, decoder: str, bars: dict[str, float], side: str) -> Effect:
+    """Where from ReLU (0) to ELU (100 %) {encoder}'s codes with {decoder}'s decoder end the LSTM; {side} {HALF} %."""
+    ends, relu, gap = lstm_gap(rows)
+    return judge(100 * (ends[encoder, decoder, False, False] - relu) / gap, "% of the gap", of="model", **bars)
+
+
+@ours("stopped-elu-stalls", "3.1", "Stopped at ReLU's autoencoder loss, ELU still ends the LSTM stage above ReLU.")
+@asked("codes")
+def gap_of_stopped(rows: pd.DataFrame) -> Effect:
+    """Share of ELU's gap to ReLU that is left when its autoencoder is stopped at ReLU's loss; more than {HALF} %."""
+    ends, relu, gap = lstm_gap(rows)
+    return judge(100 * (ends["ELU", "ELU", True, False] - relu) / gap, "% of the gap", above=HALF)
+
+
+ours(
+    "selu-sounds-better-later",
+    "4",
+    "SELU sounds better than ReLU with many updates, too.",
+    updates="many-updates",
+    when="with many updates",
+)(lead_of_selu)
+
+
+@ours("gelu-ends-lower", "4", "GELU ends the autoencoder lower than ReLU.", activation="GELU")
+@ours("silu-ends-lower", "4", "SiLU ends the autoencoder lower than ReLU.", activation="SiLU")
+@asked("activations", updates="paper")
+def autoencoder_below_relu(rows: pd.DataFrame, activation: str) -> Effect:
+    """How far {activation}'s loss ends the autoencoder below ReLU's; more than 0."""
+    losses = final_losses("autoencoder")
+    below = percent_below(losses[activation, RATES["paper"]], losses["ReLU", RATES["paper"]])
+    return judge(below, "% of ReLU's loss", above=0)
+
+
+@ours("gelu-between", "4", "GELU ends the LSTM stage between ReLU and ELU.", activation="GELU")
+@ours("silu-between", "4", "SiLU ends the LSTM stage between ReLU and ELU.", activation="SiLU")
+@asked("activations", updates="paper")
+def way_of_smooth(rows: pd.DataFrame, activation: str) -> Effect:
+    """Where from ReLU (0) to ELU (100 %) {activation} ends the LSTM stage; over 0 and under 100 %."""
+    losses = final_losses("lstm").xs(RATES["paper"], axis=1, level="learning_rate")
+    way = 100 * (losses[activation] - losses["ReLU"]) / (losses["ELU"] - losses["ReLU"])
+    return judge(way, "% of the gap", above=0, below=100, of="model")
+
+
+@ours("alpha-10-at-its-rate", "1.4.1", "At its own best rate, too, ELU with a = 10 ends far above a = 1.")
+@asked("activations", updates="paper", activation="ELU")
+def ten_at_best_rate(rows: pd.DataFrame) -> Effect:
+    """How far the loss with a = 10 ends the autoencoder above a = 1, each at its best of three; over {WORSE} %."""
+    ten, one = (at_best_rate(final_losses("autoencoder", alpha), "ELU") for alpha in (10.0, 1.0))
+    return judge(-percent_below(ten, one), "% of the loss with a = 1", above=WORSE)
+
+
+@ours("relus-lead-steady", "4", "ReLU's lead in sound hardly depends on the number of notes.")
+@asked("more-notes")
+def change_of_lead(rows: pd.DataFrame) -> Effect:
+    """How far ReLU's lead on an eighth of the notes lies above that on all; between -{STEADY} and {STEADY}."""
+    leads = leads_of_relu(rows)
+    return judge(leads["eighth"] - leads["all"], "grades", above=-STEADY, below=STEADY)
+
+
+@ours("noise-costs-little", "2.1", "The noise notes of brass 5, left in, cost little.")
+@asked("more-notes", instruments="brass1-5")
+def cost_of_noise(rows: pd.DataFrame) -> Effect:
+    """How far the mean grade of brass1-5 with them lies below that without; under {LITTLE:g} grades."""
+    grades = model_grades(rows, "share", "activation").stack(future_stack=True)
+    return judge(grades["all"] - grades["all and noise"], "grades", below=LITTLE)
