@@ -180,3 +180,5 @@ def test_an_experiment_that_was_not_run_names_its_script(check_in):
     assert found.verdict == "cannot be tested" and "data/questions/more_notes.py" in found.reason
     found = check_in(activations(updates="paper"), "selu-sounds-better-later")
     assert found.verdict == "cannot be tested" and "updates many-updates" in found.reason
+    half = {name: table[table.activation != "GELU"] for name, table in activations().items()}
+    assert check_in(half, "gelu-between").reason == "no model of the kind GELU, 0.0003 is trained yet"

@@ -15,7 +15,7 @@ import pandas as pd
 from ..files import project_folder
 from ..grading.grades import SCORES
 from ..runs.records import Records
-from .claim import claim
+from .claim import CLAIMS, Claim, claim
 from .comparisons import percent_below
 from .statistics import Effect, Untestable, judge
 
@@ -58,15 +58,29 @@ def asked(table: str, *by: str, **where: object) -> Callable[[Callable[..., Effe
             rows = load(table, **where, **{column: arguments[column] for column in by})
             return replace(measure(rows, **arguments), regime="; ".join(rows.regime.unique()))
 
+        of_records.table = table
         return of_records
 
     return decorate
+
+
+def about(table: str) -> list[Claim]:
+    """List the claims on an experiment."""
+    return [claim for claim in CLAIMS if getattr(claim.measure.func, "table", "") == table]
 
 
 def shares(rows: pd.DataFrame, pitch_input: str, *held_out: str) -> pd.Series:
     """Return the share of each model's notes, held out in some ways, that sound at their own pitch, in %."""
     tracked = rows[(rows.input == pitch_input) & rows.held_out.isin(held_out) & (rows.heard != "not tracked")]
     return 100 * (tracked.heard == "its own").groupby([tracked.instruments, tracked.seed]).mean()
+
+
+def column(models: pd.DataFrame, *kind: object) -> pd.Series | pd.DataFrame:
+    """Return the values of a kind of models, a column for each kind; Untestable if none of it is trained yet."""
+    key = kind if len(kind) > 1 else kind[0]
+    if key not in models:
+        raise Untestable(f"no model of the kind {', '.join(map(str, kind))} is trained yet")
+    return models[key]
 
 
 def model_grades(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -86,7 +100,8 @@ def final_losses(stage: str, alpha: float = 1.0) -> pd.DataFrame:
 
 def at_best_rate(losses: pd.DataFrame, activation: str) -> pd.Series:
     """Return the loss of each seed at the rate that is best for an activation by the mean over seeds."""
-    return losses[activation][losses[activation].mean().idxmin()]
+    by_rate = column(losses, activation)
+    return by_rate[by_rate.mean().idxmin()]
 
 
 @claim(
@@ -121,13 +136,13 @@ def lead_at_best_rates(rows: pd.DataFrame) -> Effect:
 def lead_lost(rows: pd.DataFrame) -> Effect:
     """How far ReLU's lead over ELU on an eighth of the notes lies above that on all; more than 0."""
     leads = leads_of_relu(rows)
-    return judge(leads["eighth"] - leads["all"], "grades", above=0)
+    return judge(column(leads, "eighth") - column(leads, "all"), "grades", above=0)
 
 
 def leads_of_relu(rows: pd.DataFrame) -> pd.DataFrame:
     """Return by how many grades ReLU sounds better than ELU: a row for each set and seed, a column for each share."""
     grades = model_grades(rows, "activation", "share")
-    return grades["ReLU"] - grades["ELU"]
+    return column(grades, "ReLU") - column(grades, "ELU")
 
 
 @claim("selu-sounds-better", "4", "SELU may sound better than ReLU.", updates="paper", when="in the paper's regime")
@@ -135,7 +150,7 @@ def leads_of_relu(rows: pd.DataFrame) -> pd.DataFrame:
 def lead_of_selu(rows: pd.DataFrame, updates: str, when: str) -> Effect:
     """How far the mean grade of SELU lies above that of ReLU {when}; more than 0."""
     grades = model_grades(rows[rows.learning_rate == RATES[updates]], "activation")
-    return judge(grades["SELU"] - grades["ReLU"], "grades", above=0)
+    return judge(column(grades, "SELU") - column(grades, "ReLU"), "grades", above=0)
 
 
 ours(
@@ -221,15 +236,15 @@ def code_models(rows: pd.DataFrame, value: str) -> pd.DataFrame:
 def codes_above(rows: pd.DataFrame, value: str, what: str, above: float) -> Effect:
     """How far the {what} of ELU's codes lies above that of ReLU's; more than {above} %."""
     values = code_models(rows, value)
-    elu, relu = (values[name, name, False, False] for name in ("ELU", "ReLU"))
+    elu, relu = (column(values, name, name, False, False) for name in ("ELU", "ReLU"))
     return judge(-percent_below(elu, relu), "% of ReLU's", above=above)
 
 
 def lstm_gap(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
     """Return the STFT loss at the end of the LSTM stage, that of ReLU, and how far ELU's lies above it."""
     ends = code_models(rows, "lstm")
-    relu = ends["ReLU", "ReLU", False, False]
-    return ends, relu, ends["ELU", "ELU", False, False] - relu
+    relu = column(ends, "ReLU", "ReLU", False, False)
+    return ends, relu, column(ends, "ELU", "ELU", False, False) - relu
 
 
 @ours("scaled-codes-learned", "3.1", "Brought to unit variance, ELU's codes are learned nearly as well as ReLU's.")
@@ -237,7 +252,7 @@ def lstm_gap(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
 def gap_closed(rows: pd.DataFrame) -> Effect:
     """Share of ELU's gap to ReLU at the end of the LSTM stage that goes with scaled codes; more than {HALF} %."""
     ends, _, gap = lstm_gap(rows)
-    scaled = ends["ELU", "ELU", False, True] - ends["ReLU", "ReLU", False, True]
+    scaled = column(ends, "ELU", "ELU", False, True) - column(ends, "ReLU", "ReLU", False, True)
     return judge(100 * (1 - scaled / gap), "% of the gap", above=HALF)
 
 
@@ -263,7 +278,7 @@ def gap_closed(rows: pd.DataFrame) -> Effect:
 def way_to_elu(rows: pd.DataFrame, encoder: str, decoder: str, bars: dict[str, float], side: str) -> Effect:
     """Where from ReLU (0) to ELU (100 %) {encoder}'s codes with {decoder}'s decoder end the LSTM; {side} {HALF} %."""
     ends, relu, gap = lstm_gap(rows)
-    return judge(100 * (ends[encoder, decoder, False, False] - relu) / gap, "% of the gap", of="model", **bars)
+    return judge(100 * (column(ends, encoder, decoder, False, False) - relu) / gap, "% of the gap", of="model", **bars)
 
 
 @ours("stopped-elu-stalls", "3.1", "Stopped at ReLU's autoencoder loss, ELU still ends the LSTM stage above ReLU.")
@@ -271,7 +286,7 @@ def way_to_elu(rows: pd.DataFrame, encoder: str, decoder: str, bars: dict[str, f
 def gap_of_stopped(rows: pd.DataFrame) -> Effect:
     """Share of ELU's gap to ReLU that is left when its autoencoder is stopped at ReLU's loss; more than {HALF} %."""
     ends, relu, gap = lstm_gap(rows)
-    return judge(100 * (ends["ELU", "ELU", True, False] - relu) / gap, "% of the gap", above=HALF)
+    return judge(100 * (column(ends, "ELU", "ELU", True, False) - relu) / gap, "% of the gap", above=HALF)
 
 
 ours(
@@ -289,7 +304,7 @@ ours(
 def autoencoder_below_relu(rows: pd.DataFrame, activation: str) -> Effect:
     """How far {activation}'s loss ends the autoencoder below ReLU's; more than 0."""
     losses = final_losses("autoencoder")
-    below = percent_below(losses[activation, RATES["paper"]], losses["ReLU", RATES["paper"]])
+    below = percent_below(*(column(losses, name, RATES["paper"]) for name in (activation, "ReLU")))
     return judge(below, "% of ReLU's loss", above=0)
 
 
@@ -298,8 +313,9 @@ def autoencoder_below_relu(rows: pd.DataFrame, activation: str) -> Effect:
 @asked("activations", updates="paper")
 def way_of_smooth(rows: pd.DataFrame, activation: str) -> Effect:
     """Where from ReLU (0) to ELU (100 %) {activation} ends the LSTM stage; over 0 and under 100 %."""
-    losses = final_losses("lstm").xs(RATES["paper"], axis=1, level="learning_rate")
-    way = 100 * (losses[activation] - losses["ReLU"]) / (losses["ELU"] - losses["ReLU"])
+    losses = final_losses("lstm")
+    smooth, relu, elu = (column(losses, name, RATES["paper"]) for name in (activation, "ReLU", "ELU"))
+    way = 100 * (smooth - relu) / (elu - relu)
     return judge(way, "% of the gap", above=0, below=100, of="model")
 
 
@@ -316,7 +332,7 @@ def ten_at_best_rate(rows: pd.DataFrame) -> Effect:
 def change_of_lead(rows: pd.DataFrame) -> Effect:
     """How far ReLU's lead on an eighth of the notes lies above that on all; between -{STEADY} and {STEADY}."""
     leads = leads_of_relu(rows)
-    return judge(leads["eighth"] - leads["all"], "grades", above=-STEADY, below=STEADY)
+    return judge(column(leads, "eighth") - column(leads, "all"), "grades", above=-STEADY, below=STEADY)
 
 
 @ours("noise-costs-little", "2.1", "The noise notes of brass 5, left in, cost little.")
@@ -324,4 +340,4 @@ def change_of_lead(rows: pd.DataFrame) -> Effect:
 def cost_of_noise(rows: pd.DataFrame) -> Effect:
     """How far the mean grade of brass1-5 with them lies below that without; under {LITTLE:g} grades."""
     grades = model_grades(rows, "share", "activation").stack(future_stack=True)
-    return judge(grades["all"] - grades["all and noise"], "grades", below=LITTLE)
+    return judge(column(grades, "all") - column(grades, "all and noise"), "grades", below=LITTLE)

@@ -170,7 +170,11 @@ def in_short(checked: pd.DataFrame) -> Markdown:
 
 def show(checked: pd.DataFrame, ours: bool = False) -> None:
     """Display the outcome of `save`: the paper's claims, or ours; with a count of the verdicts."""
-    some = claims_of(checked, ours)
+    show_some(claims_of(checked, ours))
+
+
+def show_some(some: pd.DataFrame) -> None:
+    """Display checked claims, with a count of the verdicts."""
     counts = some.verdict.value_counts()
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if verdict in counts)
     lead = f"{len(some)} statements: {summary}. A click on one shows its numbers; n counts models, or pairs of them."
