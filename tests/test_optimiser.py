@@ -40,8 +40,10 @@ def test_muon_moves_the_matrices_and_adam_the_rest(module):
             gradients = {other: torch.randn(w.shape, generator=generator) for other, w in module.named_parameters()}
             plain.grad = gradients[name].view_as(plain)
             alone.step()
-        assert torch.equal(weights.detach().view_as(plain), plain), name
-        assert not torch.equal(weights, before[name])
+        moved, reference = (each.detach().view_as(plain) - before[name].view_as(plain) for each in (weights, plain))
+        # PyTorch's Muon rounds to the 8 bits of bfloat16.
+        assert (moved - reference).norm() <= (0.03 if isinstance(alone, torch.optim.Muon) else 0) * moved.norm(), name
+        assert moved.any()
     assert list(module.state_dict()) == names
 
 

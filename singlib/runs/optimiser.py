@@ -1,8 +1,4 @@
-"""What moves the weights of a stage: Adam, or Muon for those that are matrices, at a rate that may rise and fall.
-
-Muon: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; its updates are scaled as in
-J. Liu et al., "Muon is scalable for LLM training", 2025.
-"""
+"""What moves the weights of a stage: Adam, or Muon for those that are matrices, at a rate that may rise and fall."""
 
 from __future__ import annotations
 
@@ -14,7 +10,47 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..grid import Profile
 
+MOMENTUM = 0.95  # of Muon
 RMS = 0.2  # of the elements of Muon's updates, times the rate; Adam's are to be as large on the weights beside them
+# Of the odd polynomial that takes singular values to 1: as steep at 0 as it can be, so that few steps are enough.
+COEFFICIENTS, STEPS = (3.4445, -4.7750, 2.0315), 5
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Return a matrix with its singular values, but the smallest, taken to 0.7 to 1.2 (Newton-Schulz iteration)."""
+    wide = matrix.T if len(matrix) > len(matrix.T) else matrix
+    wide = wide / wide.norm().clamp(min=1e-7)
+    a, b, c = COEFFICIENTS
+    for _ in range(STEPS):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide.T if len(matrix) > len(matrix.T) else wide
+
+
+class Muon(torch.optim.Optimizer):
+    """`torch.optim.Muon` in the precision of the weights, with Nesterov's momentum and without weight decay.
+
+    PyTorch's own orthogonalises in bfloat16, for which most CPUs have no instructions: an update of this network that
+    takes 0.1 s here takes 3 s there on a processor without AVX-512. K. Jordan et al., "Muon: an optimizer for hidden
+    layers in neural networks", 2024; updates are scaled as in J. Liu et al., "Muon is scalable for LLM training", 2025.
+    """
+
+    def __init__(self, matrices: list[Tensor], rate: float) -> None:
+        super().__init__(matrices, {"lr": rate})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Make an update."""
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                if not state:
+                    state["momentum"] = torch.zeros_like(matrix)
+                momentum = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
+                update = orthogonalise(matrix.grad.lerp(momentum, MOMENTUM))
+                matrix.sub_(update, alpha=group["lr"] * RMS * math.sqrt(max(matrix.shape)))
 
 
 class Optimiser:
@@ -53,10 +89,7 @@ class Optimiser:
         adam = torch.optim.Adam(others, RMS * rate if self.matrices else rate, fused=True)
         self.parts: dict[str, torch.optim.Optimizer] = {"optimiser": adam}  # by their names in a checkpoint
         if self.matrices:
-            # Without weight decay, as Adam: SING has none.
-            self.parts["muon"] = torch.optim.Muon(
-                self.matrices, rate, weight_decay=0, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-            )
+            self.parts["muon"] = Muon(self.matrices, rate)
         self.highest = {name: part.param_groups[0]["lr"] for name, part in self.parts.items()}
 
     def zero_grad(self) -> None:
