@@ -11,7 +11,16 @@ import pytest
 import scipy.stats
 
 from singlib.claims import CLAIMS, VERDICTS, check, questions
-from singlib.claims.statistics import Untestable, holm, judge, judge_almost_all, judge_largest, judge_rank_correlation
+from singlib.claims.statistics import (
+    ABOVE,
+    BELOW,
+    Untestable,
+    holm,
+    judge,
+    judge_almost_all,
+    judge_largest,
+    judge_rank_correlation,
+)
 from singlib.grading.grades import GRADES
 from singlib.grid import BRASS, INSTRUMENT_SETS, LOSSES, PROFILES, Cell, cells
 from singlib.report import verdicts
@@ -76,7 +85,8 @@ def notes(of, note, pitches=range(40, 64, 4)):
                     found = note(cell, role, pitch, velocity, next(chance))
                     found = found if isinstance(found, dict) else {"grade": GRADES[round(min(max(found, 0), 5))]}
                     label = {"role": role, "pitch": pitch, "velocity": velocity, "grade": "o", "pitch_heard": 0.0}
-                    rows.append(label | {"target_brightness": 0.0} | found | describe(cell))
+                    label |= {"onset": 0.0, "decay": 0.0, "release": 0.0, "target_brightness": 0.0}
+                    rows.append(label | found | describe(cell))
     return Records(PROFILES["recorded"], pd.DataFrame(), pd.DataFrame(rows), [])
 
 
@@ -200,7 +210,9 @@ CURVES = {
         AE,
         *map(of_alpha, (level(3.0), level(0.5), level(1.0, 0.2))),
     ),
-    "elu-fewer-epochs": (STFT, AE, by(kink(25), saved(0.1)), by(saved(0.1), kink(25)), SPEED),
+    **dict.fromkeys(
+        ("elu-faster", "elu-fewer-epochs"), (STFT, AE, by(kink(25), saved(0.1)), by(saved(0.1), kink(25)), SPEED)
+    ),
 }
 for loss in ("MFC", "CQT"):
     CURVES[f"{loss.lower()}-lowers-stft-faster"] = (
@@ -262,6 +274,17 @@ def heard(share):
     }
 
 
+def shaped(share):
+    """Let a share of the notes begin and decay as their targets; half of the models none of them where it is a half."""
+
+    def note(cell, role, pitch, velocity, chance):
+        good = cell.seed % 2 if share == 0.5 else chance < 10 * share - 5
+        off = [0.0, 0.0, 0.0] if good else [(0.3, 0, 0), (0, -9, 0), (0, 0, 12)][pitch % 3]
+        return dict(zip(("onset", "decay", "release"), off, strict=True))
+
+    return note
+
+
 def ahead(of, step):
     """Grade one model ahead of the others by a step, or by chance."""
     return lambda cell, role, pitch, velocity, chance: (
@@ -279,6 +302,7 @@ SOUNDS = {
     "elu-medium": (FIRST_SET, *always(2, 4), lambda cell, *_: 2 * (cell.seed % 2)),
     "relu-high": (FIRST_SET, *always(4, 1), lambda cell, *_: 4 * (cell.seed % 2)),
     "relu-pitch": (FIRST_SET, *map(heard, (1.0, 0.0, 0.5))),
+    "relu-envelope": (FIRST_SET, *map(shaped, (1.0, 0.0, 0.5))),
     "keys-velocity-not-heard": (models(seeds=3), brighter(0.0), brighter(0.5), brighter(0.1, chancy=0.5)),
     "brass-velocity-heard": (
         models("brass1-3", seeds=1),
@@ -287,6 +311,7 @@ SOUNDS = {
         brighter(0.1, 0.3),
     ),
     "brass1-elu-low": (BRASS_SETS, *always(0, 3), lambda cell, *_: 2 * (cell.seed % 2)),
+    "brass1-relu-medium": (BRASS_SETS, *always(2, 0), lambda cell, *_: 2 * (cell.seed % 2) * (cell.seed > 2)),
     "brass-several-high": (BRASS_SETS, *always(4, 1), lambda cell, *_: 5 * (cell.seed % 2)),
     "several-sound-better": (ALL_SETS, *graded(lambda cell: len(cell.roles) > 1)),
     "brass-elu-worse-with-five": (BRASS_SETS, *(ahead("brass1-3-ELU", step) for step in (2, -2, 0))),
@@ -432,6 +457,25 @@ def test_a_claim_is_told_true_from_false_from_undecided(key, verdict):
     assert not compared or "−" not in verdicts.in_words(found)
 
 
+def test_what_differs_between_relu_and_elu_says_nothing_of_a_stage():
+    """ReLU has both the lower loss of the LSTM and the better sound, whichever its seed."""
+    of = models("keys mallet")
+    history = curves(of, by(level(1), level(2)), ("lstm", "autoencoder"), ("STFT",), epochs=3).history
+    order = np.random.default_rng(0).permutation(20)
+    history.loss *= np.exp(order[history.seed + 10 * (history.stage == "lstm")] / 100)
+    graded = notes(of, lambda cell, role, pitch, velocity, chance: 1 + 2 * (cell.activation == "ReLU") + 0.5 * chance)
+    found = check(replace(graded, history=history), [BY_KEY["lstm-goes-with-grade"], BY_KEY["lstm-matters-most"]])
+    assert list(found.verdict) == ["undecided", "undecided"]
+
+
+def test_a_correlation_is_as_strong_whichever_its_sign():
+    hidden, *noise = np.random.default_rng(3).normal(size=(3, 40))
+    one, other = (pd.Series(sign * hidden + part / 2) for sign, part in zip((1, -1), noise, strict=True))
+    found = judge_rank_correlation(one, pd.Series(hidden), less=other)
+    assert abs(found.size) < 0.2 and found.verdict == "undecided"
+    assert judge_rank_correlation(other, pd.Series(hidden), less=pd.Series(noise[0])).verdict == "holds"
+
+
 def grid_records(profile, epochs=50):
     """Make records of every cell of a profile, in which all losses fall alike and all notes are alike and dark."""
     of = cells(profile)
@@ -475,8 +519,8 @@ def test_a_comparison_is_told_the_way_it_came_out():
     assert "95 % interval 2.5 below to 59.7 above (n = 3); open." in verdicts.in_words(pd.Series(both))
     positive = row | {"size": 45.0, "lowest": 30.2, "highest": 59.7, "by_set": ""}
     assert "ends 45 % below ReLU's, 95 % interval 30.2 to 59.7 (" in verdicts.in_words(pd.Series(positive))
-    large = row | {"size": -3031.2, "lowest": -7124.9, "highest": 265.4, "by_set": "keys 1 (2)"}
-    expected = "ELU's loss ends at 31.3 times ReLU's, 95 % interval 0 to 72.2 (n = 3). By set: keys 0.99 (2)."
+    large = row | {"size": -3031.2, "lowest": -7124.9, "highest": 65.4, "by_set": "keys 1 (2)"}
+    expected = "ELU's loss ends at 31.3 times ReLU's, 95 % interval 0.346 to 72.2 (n = 3). By set: keys 0.99 (2)."
     assert verdicts.in_words(pd.Series(large)) == expected
 
 
@@ -553,6 +597,29 @@ def test_intervals_are_students():
     assert judge(np.array([1.0, np.nan]), "grades", of="model").reason == "one model has no interval"
     with pytest.raises(Untestable, match="no pair"):
         judge(np.array([np.nan]), "grades")
+
+
+def test_twice_as_much_and_half_as_much_are_equally_far():
+    one, other = pd.Series([2.0, 0.5, 8.0]), pd.Series([1.0, 1.0, 2.0])
+    above, below = (judge(ratio.of(one, other), "%", above=0, ratio=ratio) for ratio in (ABOVE, BELOW))
+    mean = scipy.stats.gmean(one / other)
+    assert (above.size, below.size) == (pytest.approx(100 * (mean - 1)), pytest.approx(100 * (1 - mean)))
+    test = scipy.stats.ttest_1samp(np.log(one / other), 0)
+    ends = np.exp(test.confidence_interval())
+    np.testing.assert_allclose((above.lowest, above.highest), 100 * (ends - 1))
+    np.testing.assert_allclose((below.highest, below.lowest), 100 * (1 - ends))
+    assert above.p == pytest.approx(test.pvalue) == below.p
+    assert (above.leans, below.leans) == (True, False)
+
+
+def test_bars_of_a_ratio_are_percentages():
+    values = pd.Series([30.0, 31.0, 29.0])
+    assert (
+        judge(values, "%", above=25, ratio=BELOW).verdict
+        == judge(values, "%", below=35, ratio=BELOW).verdict
+        == "holds"
+    )
+    assert judge(values, "%", above=20, below=27, ratio=ABOVE).verdict == "does not hold"
 
 
 DRAWS = {

@@ -39,7 +39,7 @@ def known():
         for pitch, grade in ((60, "++"), (62, "-" if cell.seed == 0 else "++"), (120, "o"))  # 120 is beyond the tracker
     ]
     seconds = {"seconds_autoencoder": 10.0, "seconds_lstm": 20.0, "seconds_fine-tuning": 5.0}
-    about = [describe(cell) | seconds for cell in CELLS]
+    about = [describe(cell) | seconds | {"device": "cpu"} for cell in CELLS]
     return Records(PROFILES["quick"], *map(pd.DataFrame, (history, quality)), [], pd.DataFrame(about))
 
 

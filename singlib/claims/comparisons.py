@@ -107,8 +107,3 @@ def pairs(values: pd.DataFrame, column: str, one: object, other: object) -> tupl
     if both.empty:
         raise Untestable(f"no pair of {one} and {other}")
     return first.loc[both], second.loc[both]
-
-
-def percent_below(one: pd.Series, other: pd.Series) -> pd.Series:
-    """Return how far the first lies below the second, in % of the second."""
-    return 100 * (other - one) / other

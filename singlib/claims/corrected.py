@@ -15,12 +15,11 @@ from .comparisons import (
     loss_curves,
     mean_grades,
     pairs,
-    percent_below,
     require_epochs,
     training_seconds,
 )
 from .sounds import correlation_of_lstm, lead_in_grade
-from .statistics import Effect, judge
+from .statistics import ABOVE, BELOW, Effect, judge
 
 TRAINS = 5.0  # % of the loss before training: clearly more than nothing
 # Grades that twice the training may be worth at the most, where costs differ: from 150/150/60 to 200/200/80 epochs
@@ -46,7 +45,8 @@ def claim_of_each_loss(
 def fall_in_training(records: Records, loss: str) -> Effect:
     """How far the autoencoder's {loss} loss ends below its value before training; more than {TRAINS:g} %."""
     losses = require_epochs(loss_curves(records, "autoencoder", spectrum=loss, training_loss=loss, **FLOW), 1)
-    return judge(percent_below(final_loss(losses), losses[0]), "% of the loss", above=TRAINS, of="model")
+    fall = BELOW.of(final_loss(losses), losses[0])
+    return judge(fall, "% of the loss", above=TRAINS, of="model", ratio=BELOW)
 
 
 @claim_of_each_loss(
@@ -72,8 +72,8 @@ def lead_over_stft_at_cost(records: Records, loss: str) -> Effect:
 @claim_of_each_loss("{loss}-costs-more", "2.4", "Training on the {loss} takes longer than on the STFT.")
 def time_above_stft(records: Records, loss: str) -> Effect:
     """How far the training time (CPU time, if on record) lies above the STFT's on the same device; more than 0."""
-    below = percent_below(*pairs(training_seconds(records), "training_loss", loss, "STFT"))
-    return judge(-below, "% of STFT's time", above=0)
+    longer = ABOVE.of(*pairs(training_seconds(records), "training_loss", loss, "STFT"))
+    return judge(longer, "% of STFT's time", above=0, ratio=ABOVE)
 
 
 @claim_of_each_loss(
@@ -82,7 +82,8 @@ def time_above_stft(records: Records, loss: str) -> Effect:
 def own_below_stft(records: Records, loss: str) -> Effect:
     """How far the {loss} loss ends the fine-tuning below that of STFT training; more than 0."""
     ends = final_loss(loss_curves(records, "fine-tuning", spectrum=loss, **FLOW))
-    return judge(percent_below(*pairs(ends, "training_loss", loss, "STFT")), "% of the loss in STFT training", above=0)
+    lower = BELOW.of(*pairs(ends, "training_loss", loss, "STFT"))
+    return judge(lower, "% of the loss in STFT training", above=0, ratio=BELOW)
 
 
 @claim("corrected-relu-sounds-better", "4", "Under the corrected losses, too, ReLU sounds better than ELU.", ours=True)
@@ -105,5 +106,5 @@ claim_of_each_loss(
 def mean_below_stft(records: Records, loss: str) -> Effect:
     """How far the autoencoder's STFT loss, averaged over the epochs, lies below that of STFT training; more than 0."""
     losses = require_epochs(loss_curves(records, "autoencoder", spectrum="STFT", **FLOW), 2).drop(columns=0)
-    below = percent_below(*pairs(losses.mean(axis=1), "training_loss", loss, "STFT"))
-    return judge(below, "% of the loss in STFT training", above=0)
+    lower = BELOW.of(*pairs(losses.mean(axis=1), "training_loss", loss, "STFT"))
+    return judge(lower, "% of the loss in STFT training", above=0, ratio=BELOW)

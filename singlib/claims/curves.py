@@ -13,8 +13,8 @@ import pandas as pd
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES
 from ..runs.records import Records
 from .claim import claim
-from .comparisons import STFT, epochs_until, final_loss, loss_curves, pairs, percent_below, require_epochs, require_sets
-from .statistics import Effect, Untestable, judge, judge_almost_all, judge_largest
+from .comparisons import FLOW, STFT, epochs_until, final_loss, loss_curves, pairs, require_epochs, require_sets
+from .statistics import ABOVE, BELOW, Effect, Untestable, judge, judge_almost_all, judge_largest
 
 FLAT = 1e-5  # relative: float32 rounds a mean over notes to some 1e-7, and one step of Adam changes more than this
 MOVES = 1.0  # % of the loss before training: far more than epochs differ by the order of their notes
@@ -59,7 +59,7 @@ def range_as_published(records: Records, stage: str) -> Effect:
 def fall_in_stft_training(records: Records, spectrum: str) -> Effect:
     """How far the {spectrum} loss ends below its value before training; more than {MOVES:g} %."""
     losses = keys_curves(records, "autoencoder", 2, spectrum)
-    return judge(percent_below(final_loss(losses), losses[0]), LOSS, above=MOVES, of="model")
+    return judge(BELOW.of(final_loss(losses), losses[0]), LOSS, above=MOVES, of="model", ratio=BELOW)
 
 
 def elu_and_others(records: Records) -> list[tuple[pd.DataFrame, pd.Series]]:
@@ -79,8 +79,8 @@ def elu_and_others(records: Records) -> list[tuple[pd.DataFrame, pd.Series]]:
 @claim("elu-starts-higher", "3.1, Figs. 1-3, 7", "STFT/ELU starts at higher losses than the other models.")
 def start_above_others(records: Records) -> Effect:
     """How far STFT/ELU's first epoch lies above the others' mean, on the spectrum where it is lowest; more than 0."""
-    higher = pd.concat([100 * (elu[1] / others[1] - 1) for elu, others in elu_and_others(records)], axis=1)
-    return judge(higher.min(axis=1), "% of the others' loss", above=0, of="model")
+    higher = pd.concat([ABOVE.of(elu[1], others[1]) for elu, others in elu_and_others(records)], axis=1)
+    return judge(higher.min(axis=1), "% of the others' loss", above=0, of="model", ratio=ABOVE)
 
 
 @claim("elu-joins", "3.1, Figs. 1-3, 7", "STFT/ELU comes down to the level of the others in 3 to 4 epochs.")
@@ -92,18 +92,18 @@ def epochs_to_others(records: Records) -> Effect:
     return judge(pd.concat(epochs, axis=1).median(axis=1), "epochs", above=2, below=5, of="model")
 
 
-def elu_starts_below(records: Records, stage: str) -> pd.Series:
-    """Return how far ELU's first epoch lies below ReLU's, of the keys models, in %."""
-    return percent_below(*pairs(keys_curves(records, stage, 1)[1], "activation", "ELU", "ReLU"))
+def first_epochs(records: Records, stage: str) -> tuple[pd.Series, pd.Series]:
+    """Return the losses of ELU's and ReLU's first epoch, of the keys models."""
+    return pairs(keys_curves(records, stage, 1)[1], "activation", "ELU", "ReLU")
 
 
 @claim("elu-starts-above-relu", "3.1, Figs. 1, 7", "STFT/ELU starts at a higher loss than STFT/ReLU.")
 def start_above_relu(records: Records) -> Effect:
     """How far ELU's STFT loss lies above ReLU's in the first epoch; more than 0."""
-    return judge(-elu_starts_below(records, "autoencoder"), "% of ReLU's loss", above=0)
+    return judge(ABOVE.of(*first_epochs(records, "autoencoder")), "% of ReLU's loss", above=0, ratio=ABOVE)
 
 
-@claim("elu-joins-relu", "3.1, Figs. 1, 7", "STFT/ELU comes down to the level of STFT/ReLU in 3 to 4 epochs.")
+@claim("elu-joins-relu", "3.1, Figs. 1, 7", "STFT/ELU comes down to the level of STFT/ReLU within 4 epochs.")
 def epochs_to_relu(records: Records) -> Effect:
     """Epochs until ELU's STFT loss is {STEADY:g} % above ReLU's or less; over 1, under 5."""
     elu, relu = pairs(keys_curves(records, "autoencoder", BEGINNING), "activation", "ELU", "ReLU")
@@ -183,13 +183,13 @@ def epochs_beneath(records: Records) -> Effect:
 @claim("lstm-starts-alike", "3.1, Fig. 8", "In the LSTM stage, ELU and ReLU start at about the same loss.")
 def difference_at_start(records: Records) -> Effect:
     """Difference between the first epochs of ELU and ReLU, up or down; under {ALIKE:g} %."""
-    return judge(elu_starts_below(records, "lstm").abs(), "% of ReLU's loss", below=ALIKE)
+    return judge(ABOVE.of(*first_epochs(records, "lstm")).abs(), "% of ReLU's loss", below=ALIKE)
 
 
 def fall(records: Records, stage: str, activation: str) -> pd.Series:
     """Return how far below its first epoch each curve of the keys models ends, in %."""
     losses = keys_curves(records, stage, 2, activation=activation)
-    return percent_below(final_loss(losses), losses[1])
+    return BELOW.of(final_loss(losses), losses[1])
 
 
 @claim("lstm-elu-constant", "3.1, Fig. 8", "In the LSTM stage, ELU's loss stays constant.", stage="lstm")
@@ -201,14 +201,14 @@ def change_of_elu(records: Records, stage: str) -> Effect:
 @claim("lstm-relu-falls", "3.1, Fig. 8", "In the LSTM stage, ReLU's loss clearly falls.")
 def fall_of_relu(records: Records) -> Effect:
     """How far ReLU's loss ends below its first epoch; more than {STEADY:g} %."""
-    return judge(fall(records, "lstm", "ReLU"), LOSS, above=STEADY, of="model")
+    return judge(fall(records, "lstm", "ReLU"), LOSS, above=STEADY, of="model", ratio=BELOW)
 
 
 def lead(records: Records, stage: str, winner: str, loser: str, sets: tuple[str, ...]) -> Effect:
     """How far {winner}'s STFT loss ends below {loser}'s; more than 0."""
     ends = final_loss(loss_curves(records, stage, spectrum="STFT", **STFT, instruments=sets))
-    below = percent_below(*pairs(ends, "activation", winner, loser))
-    return judge(require_sets(below, sets), "% of the other's loss", above=0)
+    lower = BELOW.of(*pairs(ends, "activation", winner, loser))
+    return judge(require_sets(lower, sets), "% of the other's loss", above=0, ratio=BELOW)
 
 
 @claim("lstm-relu-ends-lower", "3.1, Fig. 8", "ReLU ends the LSTM stage at a lower loss than ELU.")
@@ -220,7 +220,7 @@ def lead_in_lstm(records: Records) -> Effect:
 @claim("fine-tuning-elu-starts-lower", "3.1, Fig. 9", "In fine-tuning, ELU starts at a lower loss than ReLU.")
 def lead_at_start(records: Records) -> Effect:
     """How far ELU's loss lies below ReLU's in the first epoch; more than 0."""
-    return judge(elu_starts_below(records, "fine-tuning"), "% of ReLU's loss", above=0)
+    return judge(BELOW.of(*first_epochs(records, "fine-tuning")), "% of ReLU's loss", above=0, ratio=BELOW)
 
 
 claim(
@@ -231,7 +231,7 @@ claim(
 @claim("fine-tuning-relu-rises", "3.1, Fig. 9", "In fine-tuning, ReLU's loss rises.")
 def rise_of_relu(records: Records) -> Effect:
     """How far ReLU's loss ends above its first epoch; more than 0."""
-    return judge(-fall(records, "fine-tuning", "ReLU"), LOSS, above=0, of="model")
+    return judge(-fall(records, "fine-tuning", "ReLU"), LOSS, above=0, of="model", ratio=ABOVE)
 
 
 THREE, BRASS = ("k+m+v",), ("brass1", "brass1-3", "brass1-5")
@@ -251,3 +251,18 @@ for key, figure, statement, stage, winner, loser, sets in (
 ):
     claim(key, f"3.1, Fig. {figure}", statement, stage=stage, winner=winner, loser=loser, sets=sets)(lead)
 # fmt: on
+
+
+def epochs_needed(records: Records, **where: str) -> tuple[pd.Series, pd.Series]:
+    """Return the epochs at which ELU and ReLU get down to the higher of their two final training losses."""
+    losses = require_epochs(loss_curves(records, "autoencoder", role="train", **FLOW | where), 2)
+    elu, relu = pairs(losses, "activation", "ELU", "ReLU")
+    level = pd.concat([final_loss(elu), final_loss(relu)], axis=1).max(axis=1)
+    return epochs_until(elu, level), epochs_until(relu, level)
+
+
+@claim("elu-faster", "4", "ELU converges faster than ReLU when training the autoencoder.", training_loss="STFT")
+def epochs_saved(records: Records, **where: str) -> Effect:
+    """How far the epoch at which ELU reaches the higher of both final losses lies before ReLU's; more than 0."""
+    elu, relu = epochs_needed(records, **where)
+    return judge(relu - elu, "epochs", above=0)

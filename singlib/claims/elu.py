@@ -8,8 +8,9 @@ import pandas as pd
 
 from ..runs.records import Records
 from .claim import claim
-from .comparisons import FLOW, epochs_until, facts, final_loss, loss_curves, pairs, percent_below, require_epochs
-from .statistics import Effect, judge
+from .comparisons import FLOW, facts, final_loss, loss_curves, pairs
+from .curves import epochs_needed, epochs_saved
+from .statistics import ABOVE, BELOW, Effect, judge
 
 ours = partial(claim, ours=True)
 
@@ -20,16 +21,8 @@ ours = partial(claim, ours=True)
 def ten_above_one(records: Records) -> Effect:
     """How far the autoencoder's training loss ends above that with a = 1; more than 0."""
     losses = loss_curves(records, "autoencoder", role="train", activation="ELU", elu_alpha=(1.0, 10.0))
-    above = -percent_below(*pairs(final_loss(losses), "elu_alpha", 10.0, 1.0))
-    return judge(above, "% of the loss with a = 1", above=0)
-
-
-def epochs_needed(records: Records) -> tuple[pd.Series, pd.Series]:
-    """Return the epochs at which ELU and ReLU get down to the higher of their two final training losses."""
-    losses = require_epochs(loss_curves(records, "autoencoder", role="train", **FLOW), 2)
-    elu, relu = pairs(losses, "activation", "ELU", "ReLU")
-    level = pd.concat([final_loss(elu), final_loss(relu)], axis=1).max(axis=1)
-    return epochs_until(elu, level), epochs_until(relu, level)
+    higher = ABOVE.of(*pairs(final_loss(losses), "elu_alpha", 10.0, 1.0))
+    return judge(higher, "% of the loss with a = 1", above=0, ratio=ABOVE)
 
 
 def seconds_per_epoch(records: Records) -> tuple[pd.Series, pd.Series]:
@@ -41,11 +34,9 @@ def seconds_per_epoch(records: Records) -> tuple[pd.Series, pd.Series]:
     return elu.droplevel("device"), relu.droplevel("device")
 
 
-@ours("elu-fewer-epochs", "1.4.1, 4", "ELU needs fewer epochs than ReLU to reach the same loss.")
-def epochs_saved(records: Records) -> Effect:
-    """How far the epoch at which ELU reaches the higher of both final losses lies before ReLU's; more than 0."""
-    elu, relu = epochs_needed(records)
-    return judge(relu - elu, "epochs", above=0)
+ours("elu-fewer-epochs", "1.4.1", "ELU needs fewer epochs than ReLU to reach the same loss, whichever it is.")(
+    epochs_saved
+)
 
 
 @ours("elu-less-time", "1.4.1", "ELU needs less time than ReLU to reach the same loss.")
@@ -53,13 +44,13 @@ def time_saved(records: Records) -> Effect:
     """How far ELU's time to the higher of both final losses lies below ReLU's on the same device; more than 0."""
     both = zip(epochs_needed(records), seconds_per_epoch(records), strict=True)
     elu, relu = (epochs.mul(seconds).dropna() for epochs, seconds in both)
-    return judge(percent_below(elu, relu), "% of ReLU's time", above=0)
+    return judge(BELOW.of(elu, relu), "% of ReLU's time", above=0, ratio=BELOW)
 
 
 @ours("elu-costs-more", "1.4.1", "An epoch takes longer with ELU than with ReLU.")
 def time_above_relu(records: Records) -> Effect:
     """How far ELU's time for an epoch of the autoencoder lies above ReLU's on the same device; more than 0."""
-    return judge(-percent_below(*seconds_per_epoch(records)), "% of ReLU's time", above=0)
+    return judge(ABOVE.of(*seconds_per_epoch(records)), "% of ReLU's time", above=0, ratio=ABOVE)
 
 
 @ours("elu-nearer-zero", "1.4.1", "ELU keeps the mean of its activations closer to zero than ReLU.")

@@ -16,8 +16,7 @@ from ..files import project_folder
 from ..grading.grades import SCORES
 from ..runs.records import Records
 from .claim import CLAIMS, Claim, claim
-from .comparisons import percent_below
-from .statistics import Effect, Untestable, judge
+from .statistics import ABOVE, BELOW, Effect, Untestable, judge
 
 ours = partial(claim, ours=True)
 
@@ -126,9 +125,8 @@ def share_of_unseen(rows: pd.DataFrame, held_out: tuple[str, ...], of: str) -> E
 def lead_at_best_rates(rows: pd.DataFrame) -> Effect:
     """How far ReLU's loss ends the LSTM stage below ELU's, each at its best rate of three; under {LEAD} %."""
     losses = final_losses("lstm")
-    return judge(
-        percent_below(*(at_best_rate(losses, name) for name in ("ReLU", "ELU"))), "% of ELU's loss", below=LEAD
-    )
+    lower = BELOW.of(*(at_best_rate(losses, name) for name in ("ReLU", "ELU")))
+    return judge(lower, "% of ELU's loss", below=LEAD, ratio=BELOW)
 
 
 @claim("more-data", "4", "With more training data, ReLU may lose its lead over ELU.")
@@ -237,7 +235,7 @@ def codes_above(rows: pd.DataFrame, value: str, what: str, above: float) -> Effe
     """How far the {what} of ELU's codes lies above that of ReLU's; more than {above} %."""
     values = code_models(rows, value)
     elu, relu = (column(values, name, name, False, False) for name in ("ELU", "ReLU"))
-    return judge(-percent_below(elu, relu), "% of ReLU's", above=above)
+    return judge(ABOVE.of(elu, relu), "% of ReLU's", above=above, ratio=ABOVE)
 
 
 def lstm_gap(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
@@ -304,8 +302,8 @@ ours(
 def autoencoder_below_relu(rows: pd.DataFrame, activation: str) -> Effect:
     """How far {activation}'s loss ends the autoencoder below ReLU's; more than 0."""
     losses = final_losses("autoencoder")
-    below = percent_below(*(column(losses, name, RATES["paper"]) for name in (activation, "ReLU")))
-    return judge(below, "% of ReLU's loss", above=0)
+    lower = BELOW.of(*(column(losses, name, RATES["paper"]) for name in (activation, "ReLU")))
+    return judge(lower, "% of ReLU's loss", above=0, ratio=BELOW)
 
 
 @ours("gelu-between", "4", "GELU ends the LSTM stage between ReLU and ELU.", activation="GELU")
@@ -324,7 +322,7 @@ def way_of_smooth(rows: pd.DataFrame, activation: str) -> Effect:
 def ten_at_best_rate(rows: pd.DataFrame) -> Effect:
     """How far the loss with a = 10 ends the autoencoder above a = 1, each at its best of three; over {WORSE} %."""
     ten, one = (at_best_rate(final_losses("autoencoder", alpha), "ELU") for alpha in (10.0, 1.0))
-    return judge(-percent_below(ten, one), "% of the loss with a = 1", above=WORSE)
+    return judge(ABOVE.of(ten, one), "% of the loss with a = 1", above=WORSE, ratio=ABOVE)
 
 
 @ours("relus-lead-steady", "4", "ReLU's lead in sound hardly depends on the number of notes.")

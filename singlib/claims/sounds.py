@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from ..grading.grades import BRIGHTNESS, HEARD, SCORES
+from ..grading.grades import BRIGHTNESS, DECAY, HEARD, ONSET, RELEASE, SCORES
 from ..grading.velocity import velocity_heard
 from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
 from ..runs.records import Records
@@ -68,6 +67,16 @@ def share_in_tune(records: Records) -> Effect:
     return share(records, "ReLU", lambda notes: notes.pitch_heard >= HEARD)
 
 
+@claim("relu-envelope", "3.2, Fig. 18", "Most notes of STFT/ReLU begin and decay as the original does.")
+def share_shaped(records: Records) -> Effect:
+    """Share of a model's notes within {ONSET:g} s of the target's onset, {DECAY:g} dB of its decay; over half.
+
+    And within a third of a full release, as the grade has it (`RELEASE`).
+    """
+    ends = {"onset": ONSET, "decay": DECAY, "release": RELEASE}
+    return share(records, "ReLU", lambda notes: (notes[list(ends)].abs() <= pd.Series(ends)).all(axis=1))
+
+
 def brightening(notes: pd.DataFrame) -> pd.Series:
     """Return how much brighter each model's notes of each role get from velocity 25 to 127, in octaves."""
     rises = {model: velocity_heard(rows) for model, rows in notes.groupby(["cell", "role"])}
@@ -91,6 +100,13 @@ def grade_of_brass1(records: Records) -> Effect:
     return judge(grades, "grades", below=LOW, of="model")
 
 
+@claim("brass1-relu-medium", "3.2, Fig. 20", "Trained on one brass instrument, ReLU is of medium quality or better.")
+def grade_of_brass1_relu(records: Records) -> Effect:
+    """Mean grade of the notes; over {LOW:g}, nearer to "-/o" than to "-"."""
+    grades = mean_grades(records, **STFT | {"instruments": "brass1", "activation": "ReLU"})
+    return judge(grades, "grades", above=LOW, of="model")
+
+
 @claim("brass-several-high", "3.2", "Trained on several brass instruments, both ReLU and ELU are of high quality.")
 def grade_of_several_brass(records: Records) -> Effect:
     """Mean grade of these models; over {HIGH:g}, nearest to "o/+" or better."""
@@ -104,11 +120,10 @@ def grade_of_several_brass(records: Records) -> Effect:
 def brightening_of_brass(records: Records) -> Effect:
     """How far the brightness at velocity 127 lies above that at 25, several brass; over {AUDIBLE:g} octaves.
 
-    The interval is over instruments.
+    The interval is over instruments, and n counts those that have enough notes to tell pitch and velocity apart.
     """
     rises = brightening(select(records.quality, **STFT | {"instruments": SEVERAL_BRASS}))
-    effect = judge(rises.groupby("role").mean().to_numpy(), "octaves", above=AUDIBLE, of="instrument")
-    return replace(effect, models=rises.index.get_level_values("cell").nunique())
+    return judge(rises.groupby("role").mean().to_numpy(), "octaves", above=AUDIBLE, of="instrument")
 
 
 @claim("several-sound-better", "3.2, Table 3", "Models of several instruments sound better than models of one.")
@@ -119,13 +134,13 @@ def lead_of_several(records: Records) -> Effect:
     """
     epochs = {name: records.profile.sized(Cell(name)).epochs for name in INSTRUMENT_SETS}
     notes = select(records.quality, **STFT).assign(score=lambda notes: notes.grade.map(SCORES))
-    grades = notes.groupby(["activation", "instruments", "role"], sort=False).score.mean().reset_index()
+    grades = notes.groupby(["instruments", "activation", "seed", "role"], sort=False).score.mean().reset_index()
     several = grades[grades.instruments.isin(("k+m+v", *SEVERAL_BRASS))]
-    both = several.merge(grades[grades.instruments == grades.role], on=["activation", "role"], suffixes=("", "_alone"))
+    alone = grades[grades.instruments == grades.role]
+    both = several.merge(alone, on=["activation", "seed", "role"], suffixes=("", "_alone"))
     both = both[both.instruments.map(epochs) == both.instruments_alone.map(epochs)]
-    both = both.sort_values("activation", key=lambda names: names.map(PAPER_ACTIVATIONS.index), kind="stable")
-    leads = (both.score - both.score_alone).groupby([both.activation, both.instruments], sort=False).mean()
-    return judge(leads.to_numpy(), "grades", above=0)
+    leads = (both.score - both.score_alone).groupby([both.instruments, both.activation, both.seed], sort=False).mean()
+    return judge(leads, "grades", above=0)
 
 
 def lead_on_same_notes(records: Records, one: tuple[str, str], other: tuple[str, str]) -> pd.Series:
@@ -158,29 +173,30 @@ def lead_of_five_over_rivals(records: Records) -> Effect:
     return judge(min(leads, key=pd.Series.mean), "grades", above=0)
 
 
-def within_sets(values: pd.Series) -> pd.Series:
-    """Return each model's value less the mean of its instrument set; a model alone in its set is left out."""
-    sets = values.groupby("instruments")
-    return (values - sets.transform("mean"))[sets.transform("size") > 1]
+def within_kinds(values: pd.Series) -> pd.Series:
+    """Return each model's value less the mean over seeds; a model that has no other seed beside it is left out."""
+    kinds = values.groupby(["instruments", "activation"])
+    return (values - kinds.transform("mean"))[kinds.transform("size") > 1]
 
 
 @claim("lstm-goes-with-grade", "4", "A lower LSTM loss goes with better sound.", loss="STFT")
 def correlation_of_lstm(records: Records, loss: str, less: str | None = None) -> Effect:
-    """Rank correlation of the LSTM's final STFT loss with the mean grade, {loss} models, within sets; below 0.
+    """Rank correlation of the LSTM's final STFT loss with the mean grade, {loss} models, over seeds; below 0.
 
-    Models are compared with those of the same instruments: a loud instrument has higher losses, whatever it sounds
-    like. Those whose gradient was cut are left out: they are bad in every stage, whichever matters. The same
-    correlation of another stage is subtracted if `less` names one.
+    Models are compared with those that differ in the seed alone: a loud instrument has higher losses, whatever it
+    sounds like, and between ReLU and ELU everything differs, so that any stage's loss would go with the sound. Those
+    whose gradient was cut are left out: they are bad in every stage, whichever matters. `less` names a stage whose
+    correlation is to be the weaker one.
     """
     trained = FLOW | {"training_loss": loss}
     lstm, other = (
-        within_sets(np.log(final_loss(loss_curves(records, stage, spectrum="STFT", **trained)))) if stage else None
+        within_kinds(np.log(final_loss(loss_curves(records, stage, spectrum="STFT", **trained)))) if stage else None
         for stage in ("lstm", less)
     )
-    return judge_rank_correlation(lstm, within_sets(mean_grades(records, **trained)), less=other)
+    return judge_rank_correlation(lstm, within_kinds(mean_grades(records, **trained)), less=other)
 
 
 @claim("lstm-matters-most", "4", "The LSTM matters most: its loss says more about the sound than the autoencoder's.")
 def lead_of_lstm_over_autoencoder(records: Records) -> Effect:
-    """How far the rank correlation of the LSTM's loss with the grade lies above that of the autoencoder's; below 0."""
+    """How far the LSTM loss's rank correlation with the grade, up or down, lies above the autoencoder's; over 0."""
     return correlation_of_lstm(records, "STFT", less="autoencoder")

@@ -1,8 +1,8 @@
 """What a claim measures, its 95 % interval, and the verdict that follows from both.
 
 `judge` sets the mean of one value of each model or pair of models against a bar. Intervals are Student's t: from 5
-values the percentile bootstrap covers 84 % where 95 % is said, from 10 89 %. Only rank correlations, which have no t,
-are bootstrapped, with bias corrected and accelerated (B. Efron, 1987).
+values the percentile bootstrap covers 84 % where 95 % is said, from 10 89 %. Ratios are averaged as logarithms. Only
+rank correlations, which have no t, are bootstrapped, with bias corrected and accelerated (B. Efron, 1987).
 """
 
 from __future__ import annotations
@@ -23,13 +23,38 @@ class Untestable(Exception):
 
 
 @dataclass(frozen=True)
+class Percent:
+    """What a percentage says of a ratio: how far one value lies above another, or below it.
+
+    Percentages are averaged as the logarithms of their ratios, since twice as much and half as much are equally far.
+    """
+
+    sign: int
+
+    def of(self, one: pd.Series, other: pd.Series) -> pd.Series:
+        """Return how far the first lies above (below) the second, in % of the second."""
+        return self.sign * 100 * (one - other) / other
+
+    def log(self, percent: pd.Series | float) -> pd.Series | float:
+        """Return the logarithm of the ratio, or its negative: the larger the percentage, the larger it is."""
+        return self.sign * np.log1p(self.sign * percent / 100)
+
+    def percent(self, log: float) -> float:
+        """Return the percentage that has this logarithm."""
+        return self.sign * 100 * np.expm1(self.sign * log)
+
+
+ABOVE, BELOW = Percent(1), Percent(-1)
+
+
+@dataclass(frozen=True)
 class Effect:
     """The size of an effect and what it says about the claim."""
 
     size: float  # in `unit`
     lowest: float  # its 95 % interval, from here; NaN where there is none
     highest: float  # to here
-    models: int  # number of models, or pairs of models, that it rests on
+    models: int  # number of models, of pairs of models, or of instruments, that it rests on
     unit: str  # "% of the loss", "grades", "epochs"
     verdict: str  # one of `VERDICTS`
     reason: str = ""  # why it is no plain yes or no, or what the interval leaves out
@@ -95,6 +120,7 @@ def judge(
     below: float = np.inf,
     of: str = "pair",
     within: tuple[float, float] = (-np.inf, np.inf),
+    ratio: Percent | None = None,
 ) -> Effect:
     """Judge a claim by the mean of one value of each model or pair, with Student's t interval; a single one has none.
 
@@ -111,24 +137,29 @@ def judge(
         What a value stands for: "pair", "model", "instrument".
     within : tuple of float
         What a value can be: the interval ends there.
+    ratio : Percent, optional
+        For percentages that lie above or below another value: `ABOVE` or `BELOW`.
 
     Raises
     ------
     Untestable
         If there is no value.
     """
-    values = drop_missing(values, of)
-    size, error, freedom = mean_over_sets(values)
+    log, back = (ratio.log, ratio.percent) if ratio else (lambda value: value,) * 2
+    values = log(drop_missing(values, of))
+    mean, error, freedom = mean_over_sets(values)
+    size = float(back(mean))
     if len(values) == 1:
         reason, leans = f"one {of} has no interval", bool(above < size < below)
         return Effect(size, np.nan, np.nan, 1, unit, "undecided", reason, leans)
     sets = list(values.groupby("instruments", sort=False)) if "instruments" in values.index.names else []
-    by_set = "; ".join(f"{name} {part.mean():.3g} ({len(part)})" for name, part in sets if len(sets) > 1)
+    by_set = "; ".join(f"{name} {back(part.mean()):.3g} ({len(part)})" for name, part in sets if len(sets) > 1)
     reach = scipy.stats.t.ppf(0.975, freedom) * error if error else 0.0
-    interval = np.clip((size - reach, size + reach), *within)
+    interval = np.clip((back(mean - reach), back(mean + reach)), *within)
     bars = (above, below) if above < size < below else (above if size <= above else below,)
-    p = max(float(2 * scipy.stats.t.sf(abs(size - bar) / error, freedom)) for bar in bars) if error else 0.0
-    return judge_interval(size, interval, above, below, models=len(values), unit=unit, p=p, by_set=by_set)
+    levels = (2 * scipy.stats.t.sf(abs(mean - log(bar)) / error, freedom) for bar in bars if error and np.isfinite(bar))
+    more = {"models": len(values), "unit": unit, "p": max(map(float, levels), default=0.0), "by_set": by_set}
+    return judge_interval(size, interval, above, below, **more)
 
 
 def judge_largest(values: pd.Series, unit: str, below: float) -> Effect:
@@ -160,9 +191,9 @@ def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
 def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | None = None) -> Effect:
     """Judge whether two values of each model go against each other by rank (Spearman): whether they correlate below 0.
 
-    With `less`, whether they do more so than `less` and `against`. Models without all of the values are left out, and
-    with fewer than `FEW`, or all of a kind, the claim is Untestable. The interval is over models: bootstrap, bias
-    corrected and accelerated, 2,000 resamples.
+    With `less`, whether they correlate more strongly, up or down, than `less` and `against`. Models without all of the
+    values are left out, and with fewer than `FEW`, or all of a kind, the claim is Untestable. The interval is over
+    models: bootstrap, bias corrected and accelerated, 2,000 resamples.
     """
     table = pd.concat([of, against] if less is None else [of, against, less], axis=1, join="inner")
     if len(table) < FEW or (table.nunique() < 2).any():
@@ -174,7 +205,7 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | 
         norms = [np.sqrt(np.square(rank).sum(axis=axis)) for rank in ranks]
         with np.errstate(invalid="ignore"):  # a resample of one model only has no ranks
             each = [(ranks[1] * ranks[i]).sum(axis) / norms[1] / norms[i] for i in (0, -1)]
-        return np.nan_to_num(each[0] if less is None else each[0] - each[1])
+        return np.nan_to_num(each[0] if less is None else np.abs(each[0]) - np.abs(each[1]))
 
     columns = tuple(table.to_numpy().T)
     options = {"paired": True, "vectorized": True, "method": "BCa"}
@@ -191,7 +222,8 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | 
     levels = np.geomspace(5e-4, 1, 200, endpoint=False)  # 2,000 resamples tell no smaller one
     p = float([*levels, 1.0][bisect.bisect_left(levels, True, key=misses)])
     size, about = float(correlation(*columns)), {"models": len(table), "unit": "rank correlation", "p": p}
-    return judge_interval(size, interval(0.05), -np.inf, 0, **about)
+    bars = (-np.inf, 0) if less is None else (0, np.inf)
+    return judge_interval(size, interval(0.05), *bars, **about)
 
 
 def holm(checked: pd.DataFrame, level: float = 0.05) -> pd.Series:

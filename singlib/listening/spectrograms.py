@@ -88,12 +88,12 @@ def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:
         image = _show(side, power, powers[0].max())
         side.set_title(f"{title}: {label.role}, MIDI {label.pitch}, velocity {label.velocity}", fontsize=10)
         side.label_outer()
-    figure.colorbar(image, ax=axes, label="power (dB below the target's peak)", fraction=0.05)
+    figure.colorbar(image, ax=axes, label="power (dB, target's peak at 0)", fraction=0.05)
     return figure
 
 
 def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
-    """Draw waveform and spectrogram of sounds by name, a column each, on one scale of dB below the loudest."""
+    """Draw waveform and spectrogram of sounds by name, a column each, on one scale of dB relative to the loudest."""
     powers = {name: spectrogram(sound) for name, sound in sounds.items()}
     loudest = max(power.max() for power in powers.values()) or 1.0
     size = {"figsize": (4.5 * len(sounds) + 1, 4.6), "height_ratios": (1, 2), "layout": "constrained"}
@@ -105,12 +105,12 @@ def side_by_side(sounds: dict[str, np.ndarray]) -> Figure:
         image = _show(below, powers[name], loudest)
         for side in (above, below):
             side.label_outer()
-    figure.colorbar(image, ax=axes[1], label="power (dB below the loudest)", fraction=0.05)
+    figure.colorbar(image, ax=axes[1], label="power (dB, loudest at 0)", fraction=0.05)
     return figure
 
 
 def _show(axes: plt.Axes, power: np.ndarray, loudest: float) -> AxesImage:
-    """Draw a spectrogram, in dB below `loudest`."""
+    """Draw a spectrogram, in dB relative to `loudest`."""
     level = 10 * np.log10(power / loudest + 1e-12)
     extent = (0, nsynth.SAMPLES / nsynth.SAMPLE_RATE, 0, nsynth.SAMPLE_RATE / 2000)
     axes.set(xlabel="time (s)", ylabel="frequency (kHz)")

@@ -266,7 +266,8 @@ def statements(number: int, checked: pd.DataFrame) -> str:
     """Return the paper's statements on a figure in Markdown: verdict (from `claims.check`), link to the numbers."""
     about = [claim.key for claim in CLAIMS if number in claim.figures and not claim.ours]
     return "\n".join(
-        f"- {MARKS[row.verdict]} **{row.verdict}**: [{row.statement}](#claim-{row.key})"
+        f"- {MARKS[row.verdict]} **{row.verdict}**{'' if row.holm == row.verdict else ' (Holm: undecided)'}: "
+        f"[{row.statement}](#claim-{row.key})"
         for row in checked[checked.key.isin(about)].itertuples()
     )
 

@@ -52,7 +52,7 @@ def training_and_grades(records: Records) -> pd.DataFrame:
     """
     about = _corrected(records.about)
     if about.empty:
-        return pd.DataFrame(columns=[*KIND, "cell", "updates", "notes_seen", "seconds", "in_tune", "score"])
+        return pd.DataFrame(columns=[*KIND, "cell", "device", "updates", "notes_seen", "seconds", "in_tune", "score"])
     history = records.history[records.history.stage != "lstm"]
     last = history.groupby(["cell", "stage"])[["updates", "epoch"]].max().groupby("cell").sum()
     counts = selection.counts(records.profile.data)

@@ -48,8 +48,8 @@ def in_words(row: pd.Series) -> str:
     ratio = comparison and unit.startswith("% of") and abs(size) > 100
 
     def told(values: list[float]) -> list[str]:
-        if ratio:  # an interval may reach below 0, a ratio cannot
-            return [number(max(0, 1 + sign * value / 100)) for value in values]
+        if ratio:
+            return [number(1 + sign * value / 100) for value in values]
         if comparison and min(sign * value for value in values) < 0:
             return [f"{number(abs(value))} {turned(word, value)}" for value in values]
         return [number(sign * value) for value in values]
@@ -104,9 +104,14 @@ def in_html(checked: pd.DataFrame) -> str:
     )
 
 
+def taken_back(row: pd.Series) -> str:
+    """Return " (Holm: undecided)" for a verdict that does not stand when all are to be right together, else nothing."""
+    return "" if row.holm == row.verdict else " (Holm: undecided)"
+
+
 def marked_verdict(row: pd.Series) -> str:
-    """Return the verdict with its mark, and whether it is taken back when all are to be right together."""
-    return f"{MARKS[row.verdict]} {row.verdict}" + ("" if row.holm == row.verdict else " (Holm: undecided)")
+    """Return the verdict with its mark, and whether it is taken back."""
+    return f"{MARKS[row.verdict]} {row.verdict}{taken_back(row)}"
 
 
 def in_markdown(checked: pd.DataFrame) -> str:
@@ -158,13 +163,16 @@ def claims_of(checked: pd.DataFrame, ours: bool) -> pd.DataFrame:
 def in_short(checked: pd.DataFrame) -> Markdown:
     """List which of the paper's statements hold in these records and which do not, and count those left open."""
     paper = claims_of(checked, ours=False)
-    parts = [f"Of {len(paper)} statements of the paper that were tested:"]
+    tested = paper[paper.verdict != ABSENT]
+    parts = [f"Of {len(paper)} statements of the paper, {len(tested)} can be tested with these models."]
     for verdict, lead in zip(PLAIN, ("Hold here", "Do not hold here"), strict=True):
-        rows = paper[paper.verdict == verdict]
-        lines = [f"- [{row.statement}](#claim-{row.key}) ({row.place})" for row in rows.itertuples()]
+        rows = tested[tested.verdict == verdict]
+        lines = [f"- [{row.statement}](#claim-{row.key}) ({row.place}){taken_back(row)}" for row in rows.itertuples()]
         parts.append("\n".join([f"**{lead}: {len(rows)}**", "", *lines]))
-    undecided, untestable = ((paper.verdict == verdict).sum() for verdict in claims.VERDICTS[2:])
-    parts.append(f"Undecided: {undecided}; cannot be tested with these models: {untestable}. Details are below.")
+    parts.append(f"**Undecided: {(tested.verdict == claims.VERDICTS[2]).sum()}**. Details are below.")
+    parts.append(
+        "*Holm: undecided* is a verdict that does not stand when all are to be right together (S. Holm, 1979)."
+    )
     return Markdown("\n\n".join(parts))
 
 
@@ -259,9 +267,9 @@ def say_corrected(by_key: pd.DataFrame, what: str, holds: str, fails: str, findi
     leads = {"holds": holds, "does not hold": fails, "undecided": f"it is undecided whether {holds}"}
     each = by_key.loc[[f"{loss.lower()}-{what}" for loss in CORRECTED]].assign(loss=CORRECTED)
     parts = []
-    for (verdict, _), group in each.groupby(["verdict", each["size"] < 0], sort=False):
+    for (verdict, _, _), group in each.groupby(["verdict", "holm", each["size"] < 0], sort=False):
         losses, sizes = " and ".join(group.loss), " and ".join(f"{abs(size):.{digits}f}" for size in group["size"])
-        parts.append(f"{leads.get(verdict, 'nothing is on record yet of')} {losses}")
+        parts.append(f"{leads.get(verdict, 'nothing is on record yet of')} {losses}{taken_back(group.iloc[0])}")
         if verdict in leads:
             parts[-1] += f": {finding.format(sizes, turned(word, group['size'].iloc[0]))}"
     return f"{'; '.join(parts)}."
@@ -282,5 +290,5 @@ def say_activations(by_key: pd.DataFrame) -> str:
     if sound.verdict != ABSENT:
         better = "ReLU" if sound["size"] > 0 else "ELU"
         text += f"; {better} sounds better, by {abs(sound['size']):.1f} of 5 grades"
-        text += " (undecided)" if sound.verdict == "undecided" else ""
+        text += " (undecided)" if sound.verdict == "undecided" else taken_back(sound)
     return f"{text}."
