@@ -82,24 +82,24 @@ class Session:
         """Return this listener's ratings so far, with the columns `COLUMNS`."""
         return _read(self.file)
 
-    def left(self) -> list[Stimulus]:
-        """List the sounds not rated yet, or whose model was trained again since."""
+    def left(self, stimuli: list[Stimulus]) -> list[Stimulus]:
+        """List those of some sounds that are not rated yet, or whose model was trained again since."""
         rated = {tuple(row) for row in self.ratings()[["role", "pitch", "velocity", "cell", "signature"]].to_numpy()}
-        return [stimulus for stimulus in self.stimuli() if (*stimulus.label, *stimulus[1:]) not in rated]
+        return [stimulus for stimulus in stimuli if (*stimulus.label, *stimulus[1:]) not in rated]
 
-    def target(self, stimulus: Stimulus) -> np.ndarray:
-        """Return the note itself, ``(64000,)``."""
-        return read_waveform(target_file(self.records.profile, stimulus.label))
+    def sounds(self, trial: list[Stimulus]) -> dict[str, np.ndarray]:
+        """Return the sounds ``(64000,)`` of one note by model, all at one power: loudness must not give a model away.
 
-    def sound(self, stimulus: Stimulus) -> np.ndarray:
-        """Return the sound at the power of the note: loudness must not give a model away."""
-        target = self.target(stimulus)
-        if stimulus.cell == REFERENCE:
-            return target
-        if stimulus.cell == ANCHOR:
-            return stationary_noise(target)
-        file = self.records.generated_file(stimulus.cell, stimulus.label)
-        return same_power(soundfile.read(file, dtype="float32")[0], target)
+        Among them is the hidden reference, the note itself. The loudest peak of all is at full scale at the most.
+        """
+        target = read_waveform(target_file(self.records.profile, trial[0].label))
+        sounds = {REFERENCE: target, ANCHOR: stationary_noise(target)}
+        for label, cell, _ in trial:
+            if cell not in sounds:
+                file = self.records.generated_file(cell, label)
+                sounds[cell] = same_power(soundfile.read(file, dtype="float32")[0], target)
+        peak = max(1.0, *(np.abs(sound).max() for sound in sounds.values()))
+        return {cell: sound / peak for cell, sound in sounds.items()}
 
     def rate(self, stimulus: Stimulus, grade: str, seconds: float) -> None:
         """Keep a rating; ValueError if the grade is none of Table 3's."""
@@ -275,7 +275,8 @@ class ListeningTest(Room):
         self._next("the last grade is taken back; here is its sound again")
 
     def _next(self, message: str = "") -> None:
-        left, total = self.session.left(), len(self.session.stimuli())
+        stimuli = self.session.stimuli()
+        left, total = self.session.left(stimuli), len(stimuli)
         self.message.value = message
         self.now, self._since = left[0] if left else None, time.monotonic()
         if self.now is None:
@@ -284,5 +285,6 @@ class ListeningTest(Room):
         (role, pitch, velocity), number = self.now.label, total - len(left) + 1
         note = f"{role}, MIDI pitch {pitch}, velocity {velocity}"
         self.where.value = f"<b>Sound {number} of {total}</b>: {note}"
-        sounds = {"the note itself": self.session.target(self.now), "the sound to grade": self.session.sound(self.now)}
+        made = self.session.sounds([stimulus for stimulus in stimuli if stimulus.label == self.now.label])
+        sounds = {"the note itself": made[REFERENCE], "the sound to grade": made[self.now.cell]}
         self.players.value = players.table(sounds, aloud="the sound to grade").data
