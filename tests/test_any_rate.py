@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nnAudio.features import CQT1992v2
 from scipy.signal import argrelmax
 
-from singlib.spectra import CQT, MFC, STFT, CombinedLoss, SpectralLoss
+from singlib.spectra import CQT, MFC, STFT, CombinedLoss, MultiResolutionSTFT, SpectralLoss, transforms
 
 # Sample rate, hop, bins, bins an octave: the paper's, librosa's defaults, a codec's.
 RATES = pytest.mark.parametrize(
@@ -148,6 +148,10 @@ def test_a_magnitude_has_a_finite_gradient_on_silence():
             "n_bins 84 from fmin 32.7032 Hz reach above half the sample rate, 3500 Hz: at most 81 fit",
         ),
         (lambda: CQT(n_bins=0), "n_bins 0 is not a whole number above 0"),
+        (lambda: CQT(n_bins=84.0), "n_bins 84.0 is not a whole number above 0"),
+        (lambda: STFT(float("inf")), "n_fft inf is not a whole number above 0"),
+        (lambda: MultiResolutionSTFT((512, 1000)), "a frame of 1000 samples is no power of two from 4 on"),
+        (lambda: MultiResolutionSTFT(()), "frames is empty"),
         (lambda: CQT(fmin=9_000), "at most 0 fit"),
         (lambda: CQT(filter_scale=0), "filter_scale 0 is not above 0"),
         (lambda: SpectralLoss(STFT(), eps=0), "eps 0 is not above 0"),
@@ -196,6 +200,18 @@ def test_a_batch_of_64_is_64_notes(name):
         torch.testing.assert_close(of_one[note], gradient[note], rtol=1e-4, atol=1e-5 * gradient.abs().max().item())
     channels = loss(estimate.unflatten(0, (32, 2)), target.unflatten(0, (32, 2)))
     torch.testing.assert_close(channels, together.unflatten(0, (32, 2)))
+
+
+@pytest.mark.parametrize("name", ["MFC", "CQT"])
+def test_what_one_module_was_made_in_is_no_matter_to_the_next(name):
+    """A model is evaluated in inference mode before it is trained, or made on another device."""
+    sizes = {"sample_rate": 12_345}  # whose kernels no other test has made
+    with torch.inference_mode(), torch.device("meta"):
+        getattr(transforms, name)(**sizes)
+    waveform = torch.randn(1, 40_000, requires_grad=True)
+    loss = SpectralLoss(getattr(transforms, name)(**sizes))(waveform, torch.randn(1, 40_000))
+    loss.backward()
+    assert loss.device.type == "cpu" and waveform.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("name", CODEC)

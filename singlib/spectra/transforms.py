@@ -205,8 +205,9 @@ class MFC(Spectrum):
     """Mel-frequency cepstrum after librosa's conventions, which the authors called.
 
     Slaney mels on the frames of `STFT`, decibels, coefficients of an orthonormal DCT-II, without librosa's clamp at
-    80 dB below the peak, where the gradient would be zero. Equation (7) writes a natural logarithm and an unscaled DCT:
-    the same up to constants. In: ``(batch, samples)``; out: ``(batch, n_mfcc, frames)``, in decibels.
+    80 dB below the peak, where the gradient would be zero. Equation (7) writes a natural logarithm and an unscaled DCT,
+    the same up to a constant for each coefficient, and squares the mel weights, which librosa does not. In:
+    ``(batch, samples)``; out: ``(batch, n_mfcc, frames)``, in decibels.
 
     Parameters
     ----------
@@ -252,8 +253,8 @@ class MFC(Spectrum):
         self.squared = squared
         self.stft = STFT(n_fft, hop_length)
         mel, dct = _mel_filters(sample_rate, n_fft, n_mels, n_mfcc, fmin, highest)
-        self.register_buffer("mel", mel, persistent=False)
-        self.register_buffer("dct", dct, persistent=False)
+        self.register_buffer("mel", torch.tensor(mel, dtype=torch.float32), persistent=False)
+        self.register_buffer("dct", torch.tensor(dct, dtype=torch.float32), persistent=False)
 
     def transform(self, waveform: Tensor) -> Tensor:
         """Return the coefficients."""
@@ -333,9 +334,11 @@ class CQT(Spectrum):
             )
         self.hop_length, self.power = hop_length, _checked_power(power)
         basis, octaves, self.low = _cqt_kernels(*sizes.values())
-        self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("basis", torch.tensor(basis, dtype=torch.float32), persistent=False)
         for number, octave in enumerate(octaves):
-            self.register_buffer(f"octave{number}", octave, persistent=False)
+            weight = torch.tensor(octave, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            self.register_buffer(f"octave{number}", weight, persistent=False)
         self.octaves = len(octaves)
         self.reach = self.octave0.shape[-1] // 2 * hop_length  # samples of the longest kernel to each side
 
@@ -368,20 +371,17 @@ _PRECISION = 1e-6  # of the largest singular value: what the basis omits is belo
 @cache
 def _cqt_kernels(
     sample_rate: float, hop: int, fmin: float, n_bins: int, per_octave: int, filter_scale: float
-) -> tuple[Tensor, list[Tensor], int]:
+) -> tuple[np.ndarray, list[np.ndarray], int]:
     """Return the basis of the low octaves, ``(hop, rank)``, the kernels of every octave, and how many are low.
 
-    Kernels are ``(2 * bins, hop or rank, 1, blocks)``, all real parts before all imaginary ones.
+    Kernels are ``(hop or rank, blocks, 2 * bins)``, all real parts before all imaginary ones. They are no tensors,
+    since a tensor keeps the device and the inference mode that it was made in for whoever gets it from the cache.
     """
     octaves = _octaves(sample_rate, hop, fmin, n_bins, per_octave, filter_scale)
     low = sum(fmin * 2 ** (number + 1) * hop / sample_rate <= _PERIODS for number in range(len(octaves)))
     basis = _directions(octaves[:low]) if low else np.zeros((hop, 0))
-    weights = []
-    for number, kernels in enumerate(octaves):
-        weight = np.tensordot(basis.T, kernels, 1) if number < low else kernels
-        weight = torch.tensor(weight, dtype=torch.float32).permute(2, 0, 1).unsqueeze(2)
-        weights.append(weight.contiguous(memory_format=torch.channels_last))
-    return torch.tensor(basis, dtype=torch.float32), weights, low
+    weights = [np.tensordot(basis.T, kernels, 1) if number < low else kernels for number, kernels in enumerate(octaves)]
+    return basis, weights, low
 
 
 def _octaves(
@@ -425,14 +425,14 @@ def _directions(octaves: list[np.ndarray]) -> np.ndarray:
 @cache
 def _mel_filters(
     sample_rate: float, n_fft: int, n_mels: int, n_mfcc: int, fmin: float, fmax: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return Slaney's mel filters, ``(bins, n_mels)``, and the DCT, ``(n_mels, n_mfcc)``."""
     import scipy.fft  # these two take a second to import
     from librosa.filters import mel
 
     filters = mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
     dct = scipy.fft.dct(np.eye(n_mels), norm="ortho")[:, :n_mfcc]
-    return torch.tensor(filters.T.copy(), dtype=torch.float32), torch.tensor(dct, dtype=torch.float32)
+    return filters.T.copy(), dct
 
 
 def _window(name: str, samples: int) -> Tensor:
@@ -447,7 +447,7 @@ def _check_positive(**sizes: float) -> None:
     """Raise a ValueError that names a size that is not above 0, or not whole where it counts something."""
     for name, value in sizes.items():
         whole = name not in ("sample_rate", "fmin", "filter_scale")
-        if not value > 0 or (whole and value != int(value)):
+        if not value > 0 or (whole and not isinstance(value, (int, np.integer))):
             raise ValueError(f"{name} {value!r} is not {'a whole number' if whole else ''} above 0".replace("  ", " "))
 
 
@@ -476,10 +476,20 @@ class MultiResolutionSTFT(Spectrum):
     ----------
     frames : tuple of int
         Frame sizes in samples, powers of two.
+
+    Raises
+    ------
+    ValueError
+        If there is no frame size, or one is no power of two from 4 on.
     """
 
     def __init__(self, frames: tuple[int, ...] = (512, 1024, 2048, 4096)) -> None:
         super().__init__()
+        if not frames:
+            raise ValueError("frames is empty: it takes sizes such as (512, 1024, 2048, 4096)")
+        for frame in frames:
+            if not isinstance(frame, (int, np.integer)) or frame < 4 or frame & (frame - 1):
+                raise ValueError(f"a frame of {frame!r} samples is no power of two from 4 on")
         self.frames = frames
         for frame in frames:
             self.register_buffer(f"window{frame}", torch.hann_window(frame) * (FRAME / frame), persistent=False)
