@@ -321,6 +321,24 @@ def test_damage_after_the_download_is_seen_and_mended(said):
     assert any("damaged, fetching it again" in line for line in said)
 
 
+@pytest.mark.parametrize("line", [b"cut short", b"\xff\xfe" * 40])
+def test_a_damaged_list_of_digests_is_named_and_mended(said, line):
+    folder = fetch(BODY)
+    with (folder / "SHA256SUMS").open("ab") as sums:
+        sums.write(line + b"\n")
+    with pytest.raises(ValueError, match=r"line 18 of .*SHA256SUMS is no SHA-256 and file name"):
+        nsynth.load_notes("nsynth-test", ("keys",))
+    assert_whole(fetch(BODY, said))
+    assert "fetching all of it again" in said[0]
+
+
+def test_a_list_of_digests_may_be_written_in_binary_mode(said):
+    sums = fetch(BODY) / "SHA256SUMS"
+    sums.write_text(sums.read_text().replace("  ", " *") + "\n")
+    fetch("nowhere", said)
+    assert "is whole: 16 notes" in said[-1]
+
+
 def test_notes_of_ones_own_are_left_alone(said):
     folder = fetch(BODY)
     (folder / "SHA256SUMS").unlink()

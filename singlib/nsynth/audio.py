@@ -7,6 +7,7 @@ from; a file of another size or time makes the cache stale.
 import errno
 import hashlib
 import io
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,8 +45,6 @@ def read_waveform(file: Path, name: str = "") -> np.ndarray:
     if len(waveform) != SAMPLES:
         samples = samples if len(waveform) > SAMPLES else len(waveform)
         raise ValueError(f"{name} has {samples} samples; NSynth's notes have {SAMPLES} (4 s)")
-    if not np.isfinite(waveform).all():
-        raise ValueError(f"{name} has samples that are not finite")
     if not waveform.any():
         raise ValueError(f"{name} is silent")
     return waveform[:, 0]
@@ -60,10 +59,17 @@ def encode(waveform: np.ndarray, suffix: str, rate: int = SAMPLE_RATE) -> bytes:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the digests of a data folder by path within it; empty if it has no `SUMS`."""
+    """Return the digests of a data folder by path within it; empty if it has no `SUMS`, ValueError if it is damaged."""
     file = folder / SUMS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else ()
-    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else ()
+    sums = {}
+    for number, line in enumerate(lines, 1):
+        parts = re.fullmatch("([0-9a-f]{64}) [ *](.+)", line)
+        if parts:
+            sums[parts[2]] = parts[1]
+        elif line.strip():
+            raise ValueError(f"line {number} of {file} is no SHA-256 and file name, as sha256sum writes them: {line!r}")
+    return sums
 
 
 def waveforms_and_digests(folder: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:

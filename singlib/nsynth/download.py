@@ -69,7 +69,13 @@ def download(split: str, source: str | None = None, say: Callable[[str], None] =
 
 def _whole(folder: Path, say: Callable[[str], None]) -> bool:
     """Say whether there is nothing to fetch; delete what is damaged."""
-    sums = read_sums(folder)
+    try:
+        sums = read_sums(folder)
+    except ValueError as error:
+        say(f"{error}; fetching all of it again")
+        (folder / SUMS).unlink()
+        (folder / "examples.json").unlink(missing_ok=True)
+        return False
     if not sums and (folder / "examples.json").is_file():
         say(f"{folder} holds notes from elsewhere; they are used as they are, delete them to fetch others")
         return True

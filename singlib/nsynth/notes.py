@@ -221,6 +221,8 @@ def at_hand(data: str) -> bool:
 
 def select(data: str, roles: tuple[str, ...]) -> dict[Label, Path]:
     """Return the notes of some roles; ValueError names a role without notes."""
+    if not roles:
+        raise ValueError(f"no role to read from data/{data}; there are {', '.join(TABLE2)}")
     chosen = {label: file for label, file in index(data).items() if label.role in roles}
     for role in roles:
         check_choice("role", role, TABLE2)
