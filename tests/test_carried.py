@@ -173,8 +173,9 @@ def test_the_committed_numbers_are_those_of_the_records(rebuilt, name):
 
 
 def test_what_the_readme_says_was_found_was_found():
-    """Each size with its interval is a claim's in the profile that its section names, or its negative: 45 % above for
-    -45 % below. A ° after it says that the verdict does not stand when all are to be right together.
+    """Each size with its interval is a claim's of its section's profile, or its negative: 45 % above for -45 % below.
+
+    A ° after it says that the verdict does not stand when all are to be right together.
     """
     said = (PROJECT / "figures" / "README.md").read_text().split("\n## What was found\n")[1].split("\n## ")[0]
     numbers = re.compile(r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\](?=([^\[.;]*))")

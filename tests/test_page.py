@@ -100,7 +100,7 @@ def test_the_sentences_at_the_head_follow_the_claims():
     for phrase in (
         "MFC and CQT trained nothing**: their gradient was lost, and no loss of 52 models ever moved; the best of them",
         "the network trains on MFC: the loss itself ends 60 % below its value before training; nothing is on record",
-        "SING sounds better on MFC (Holm: undecided): its mean grade (0 to 5) lies 0.4 above the STFT's; nothing is on record yet of CQT",
+        "SING sounds better on MFC (Holm: undecided): its mean grade (0 to 5) lies 0.4 above the STFT's; nothing is on",
         "lower with ELU in 7 of 10 pairs",
         "ReLU's loss ends the LSTM stage 8 % above ELU's",
     ):

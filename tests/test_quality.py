@@ -257,3 +257,21 @@ def test_controls_are_what_they_say(label):
     assert np.count_nonzero(made["a click"]) == 1
     again = controls.controls("mini", label)
     assert all(np.array_equal(made[name], again[name]) for name in made), "seeded"
+
+
+def test_a_sound_that_ends_before_a_note_is_released_is_like_itself():
+    short = tone(300)[:32_000]
+    assert grade(short, short, 62.4)["grade"] == "++"
+
+
+def test_what_has_no_pitch_is_no_semitones_off():
+    noise = np.random.default_rng(0).normal(size=nsynth.SAMPLES)
+    assert np.isnan(measures.semitones_off(0.1 * noise, 440))
+    assert measures.semitones_off(tone(440 * 2 ** (3 / 12)), 440) == pytest.approx(3, abs=0.1)
+
+
+def test_a_folder_of_one_instrument_has_no_other_to_compare_with(monkeypatch):
+    alone = {label: file for label, file in index("mini").items() if label.role == "keys"}
+    monkeypatch.setattr(nsynth, "index", lambda data: alone)
+    with pytest.raises(ValueError, match="data/mini has no other instrument than keys"):
+        controls.another_instrument("mini", Label("keys", 66, 100))

@@ -66,8 +66,10 @@ def softer(waveform: np.ndarray, decibels: float) -> np.ndarray:
 
 
 def another_instrument(data: str, label: Label) -> np.ndarray:
-    """Return another instrument's note, the nearest, shifted to the label's pitch."""
+    """Return another instrument's note, the nearest, shifted to the label's pitch; ValueError if there is none."""
     others = [other for other in nsynth.index(data) if other.role != label.role]
+    if not others:
+        raise ValueError(f"data/{data} has no other instrument than {label.role} to set beside it")
     nearest = selection.nearest_of(others, label.pitch, label.velocity)
     return shifted(read_waveform(nsynth.index(data)[nearest]), label.pitch - nearest.pitch)
 

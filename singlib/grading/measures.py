@@ -17,6 +17,7 @@ TRACKED = 46.875, 2093.75  # Hz, the range of the pitch tracker
 CENTS = 50  # half the way to the next key
 TRUSTED = 0.6  # share of a target that must be heard at its label for a method to be trusted with it
 FRAME, HOP = 8192, 1024  # samples: 512 ms, which tell sines 8 Hz apart
+VOICED = 0.5  # confidence of the pitch tracker from which it hears a pitch
 GONE = 30  # dB below its peak at which a note counts as gone
 
 
@@ -30,8 +31,8 @@ def pitch_heard(generated: np.ndarray, target: np.ndarray, frequency: float) -> 
     note that fits the target better when moved by a semitone or an octave (`moved`) is not at the label.
     """
     ours, theirs = frames(generated), frames(target)
-    if TRACKED[0] <= frequency <= TRACKED[1] and _shares(*_track(target), frequency)[0] >= TRUSTED:
-        heard, chroma = _shares(*_track(generated), frequency)
+    if TRACKED[0] <= frequency <= TRACKED[1] and _shares(*_track(target)[:2], frequency)[0] >= TRUSTED:
+        heard, chroma = _shares(*_track(generated)[:2], frequency)
     else:
         partials = partials_heard(theirs, frequency)
         octaves = (frequency, 2 * frequency, frequency / 2)
@@ -66,10 +67,13 @@ def _tracker() -> Any:
     return SwiftF0(threads=1, spin=False)
 
 
-def _track(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return fundamental (Hz) and level (dB) of each frame; at half of full scale, since quiet passes for silence."""
+def _track(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return fundamental (Hz), level (dB) and confidence (0 to 1) of each frame.
+
+    At half of full scale, since quiet passes for silence.
+    """
     track = _tracker().detect(0.5 * waveform / np.abs(waveform).max(), SAMPLE_RATE)
-    return track.pitch_hz, track.loudness_db
+    return track.pitch_hz, track.loudness_db, track.confidence
 
 
 def _shares(frequencies: np.ndarray, levels: np.ndarray, frequency: float) -> tuple[float, float]:
@@ -84,13 +88,14 @@ def _shares(frequencies: np.ndarray, levels: np.ndarray, frequency: float) -> tu
 def semitones_off(waveform: np.ndarray, frequency: float) -> float:
     """Return how far above `frequency` (Hz) a note sounds, in semitones: the median of its frames by loudness.
 
-    NaN where the tracker hears no pitch.
+    NaN where the tracker hears no pitch in frames that have half of the loudness.
     """
-    frequencies, levels = _track(waveform)
-    sounds = (levels > levels.max() - GONE) & (frequencies > 0)
-    if not sounds.any():
+    frequencies, levels, confidence = _track(waveform)
+    sounds = levels > levels.max() - GONE
+    loudness = 10 ** (0.03 * levels[sounds])
+    if loudness @ (confidence[sounds] >= VOICED) < loudness.sum() / 2:
         return float("nan")
-    off, loudness = 12 * np.log2(frequencies[sounds] / frequency), 10 ** (0.03 * levels[sounds])
+    off = 12 * np.log2(frequencies[sounds] / frequency)
     order = np.argsort(off)
     return float(off[order][np.searchsorted(np.cumsum(loudness[order]), loudness.sum() / 2)])
 
@@ -213,7 +218,7 @@ def envelope(waveform: np.ndarray) -> tuple[float, float, float]:
 
     Onset: when the level first comes within 10 dB of its peak. Decay: how far it lies below its peak while the note is
     held, on average: near 0 for a held horn, 15 for a piano, 28 for a wood block. Release: the same in the last half
-    second. Levels of frames of 64 ms, at most 30 dB below the peak.
+    second; 0 of a sound that has no such time. Levels of frames of 64 ms, at most 30 dB below the peak.
     """
     level = librosa.amplitude_to_db(librosa.feature.rms(y=waveform, frame_length=1024, hop_length=256)[0], amin=1e-10)
     below = np.minimum(level.max() - level, GONE)
@@ -221,7 +226,8 @@ def envelope(waveform: np.ndarray) -> tuple[float, float, float]:
     onset = seconds[np.argmax(below <= 10)]
     held = (seconds >= onset) & (seconds < _HELD)
     last = seconds >= _HELD + 0.5
-    return float(onset), float(below[held].mean()) if held.any() else 0.0, float(below[last].mean())
+    decay, release = (float(below[when].mean()) if when.any() else 0.0 for when in (held, last))
+    return float(onset), decay, release
 
 
 def noise(waveform: np.ndarray, frequency: float) -> float:

@@ -12,7 +12,7 @@ function render({model, el}) {
   const notes = new Map(); // name: FLAC
   const sounds = new Sounds();
   const voices = new Voices();
-  const waiting = new Map(); // name: pitch of a key that is to sound as soon as its note comes
+  const waiting = new Map(); // name: gain of a key that is to sound as soon as its note comes
   const name = (pitch, velocity) => `${model.get('playing')} ${pitch} ${velocity}`;
   const nearest = (velocity) => model.get('velocities').reduce((best, one) => (Math.abs(one - velocity) < Math.abs(best - velocity) ? one : best));
   const decoded = (called) => sounds.get(called, () => notes.get(called).slice().buffer);
@@ -22,11 +22,12 @@ function render({model, el}) {
     press(pitch, velocity = model.get('velocity')) {
       const level = nearest(velocity);
       const called = name(pitch, level);
+      const gain = {level: Math.min(2, Math.max(0.5, velocity / level))};
       voices.open();
       if (notes.has(called)) {
-        voices.start(pitch, decoded(called), {level: Math.min(2, Math.max(0.5, velocity / level))});
+        voices.start(pitch, decoded(called), gain);
       } else {
-        waiting.set(called, pitch);
+        waiting.set(called, gain);
         model.send({want: [[pitch, level]], now: true});
       }
       clearTimeout(told);
@@ -55,7 +56,7 @@ function render({model, el}) {
     notes.set(note, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     if (notes.size > most) notes.delete(notes.keys().next().value);
     if (waiting.has(note)) {
-      voices.start(pitch, decoded(note));
+      voices.start(pitch, decoded(note), waiting.get(note));
       if (![...keyboard.down.values()].includes(pitch)) voices.release(pitch);
       waiting.delete(note);
     } else {
