@@ -5,6 +5,7 @@ A `Cell` is one model of Table 1: instruments, activation, training loss. A `Pro
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,9 +49,10 @@ class Cell:
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("loss", self.loss, LOSSES)
         check_choice("gradient", self.gradient, GRADIENTS)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed {self.seed!r} is not a whole number from 0")
-        if isinstance(self.elu_alpha, (str, bool)) or not self.elu_alpha > 0:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed {self.seed!r} is not a whole number from 0 to 2^32 - 1")
+        number = isinstance(self.elu_alpha, (int, float)) and not isinstance(self.elu_alpha, bool)
+        if not number or not 0 < self.elu_alpha < math.inf:
             raise ValueError(f"elu_alpha {self.elu_alpha!r} is not a number above 0")
         if self.activation != "ELU" and self.elu_alpha != 1:
             raise ValueError(f"elu_alpha {self.elu_alpha:g} has no meaning with activation {self.activation}")

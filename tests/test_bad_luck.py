@@ -168,15 +168,17 @@ def test_text_is_utf_8_whatever_the_locale(root, monkeypatch):
 
 def test_every_text_file_is_opened_with_an_encoding():
     """By name, since a linter cannot tell what is a path."""
-    for file in (PROJECT / "singlib").glob("*.py"):
+    files = list((PROJECT / "singlib").rglob("*.py"))
+    assert len(files) > 60
+    for file in files:
         for call in ast.walk(ast.parse(file.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
                 modes = [node.value for node in call.args if isinstance(node, ast.Constant)]
-                named = "encoding" in [keyword.arg for keyword in call.keywords]
+                named = "encoding" in [keyword.arg for keyword in call.keywords] or "utf-8" in modes
                 text = call.func.attr in ("read_text", "write_text") or (
                     call.func.attr == "open" and not any("b" in str(mode) or "|" in str(mode) for mode in modes)
                 )
-                library = isinstance(call.func.value, ast.Name) and call.func.value.id in ("tarfile", "Image")
+                library = isinstance(call.func.value, ast.Name) and call.func.value.id in ("tarfile", "Image", "os")
                 assert named or library or not text, f"{file.name}:{call.lineno} opens a text without encoding="
 
 

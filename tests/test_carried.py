@@ -77,6 +77,21 @@ def test_carried_records_of_another_recipe_are_missing(carrying, monkeypatch, tm
     assert len(records.load("smoke").missing) == len(cells(SMOKE))
 
 
+def test_carrying_loses_no_record(carrying, monkeypatch, tmp_path):
+    """Neither of another recipe, nor of other notes than there are here; and nothing finished carries nothing."""
+    root = tmp_path / "root"
+    shutil.copytree(carrying, root, symlinks=True)
+    marker = root / "data" / "smoke" / "cells" / CELL / "done.json"
+    marker.write_text(marker.read_text().replace('"data_digest": "', '"data_digest": "0'))
+    shutil.rmtree(root / "runs" / "smoke" / CELL)
+    done = call_singlib("carry", "--profile", "smoke", root=root)
+    assert f"1 cells of another recipe, or of other notes than data/mini holds now ({CELL} is one)" in done.stderr
+    assert done.returncode == 1 and marker.is_file()
+    assert CELL in set(pd.read_parquet(root / "data" / "smoke" / "history.parquet").cell)
+    done = call_singlib("carry", "--profile", "quick", root=root)
+    assert "no run of quick is finished" in done.stderr and not (root / "data" / "quick").exists()
+
+
 def test_carrying_again_keeps_cells_whose_runs_are_gone(carrying, smoke_root):
     shutil.rmtree(carrying / "runs" / "smoke" / CELL)
     files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in carried.FRAMES]
@@ -100,6 +115,16 @@ def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root, epoch, 
     history.to_csv(folder / "history.csv", index=False)
     done = call_singlib("again", str(folder), "--epochs", "1")
     assert f"{spectrum} in epoch {epoch} is" in done.stderr and done.returncode == 1
+
+
+def test_a_record_of_settings_by_stage_is_trained_again_from_within_its_folder(tmp_path, smoke_root, monkeypatch):
+    folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
+    facts = json.loads((folder / "cell.json").read_text())
+    facts["sizes"] |= {"optimiser": ["adam", "muon", "adam"], "learning_rate": [2e-3, 1e-3, 2e-3]}
+    (folder / "cell.json").write_text(json.dumps(facts))
+    monkeypatch.chdir(tmp_path)
+    found = again.train_again(folder.relative_to(tmp_path), 1, log=lambda line: None)
+    assert (found.difference == 0).all()
 
 
 def test_another_processor_is_no_other_result(tmp_path, smoke_root, monkeypatch):

@@ -303,9 +303,12 @@ def test_the_live_view_ends_when_nothing_runs(smoke_root, monkeypatch):
 
 
 def test_gpus_get_a_worker_each(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5")
-    assert cluster.default_workers(PROFILES["paper"]) == 3
     monkeypatch.setattr(cluster, "cpu_count", lambda: 8)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # no GPU, and no CUDA here in any case
+    assert cluster.default_workers(PROFILES["paper"]) == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert cluster.default_workers(PROFILES["paper"]) == 3 and cluster._gpus("auto") == ["2", "3", "5"]
     assert cluster.default_workers(PROFILES["paper"], "cpu") == 2  # of four threads
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)

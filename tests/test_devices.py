@@ -92,8 +92,9 @@ def test_a_step_that_would_wait_is_noticed(fault, shapes_alone, monkeypatch):
 
 def test_a_device_that_is_not_there_is_named():
     assert resolve_device("cpu") == torch.device("cpu")
-    with pytest.raises(ValueError, match="unknown device 'gpu'; choose one of auto, cpu, cuda"):
-        resolve_device("gpu")
+    for unknown in ("gpu", "mps", "meta", "cpu:1", "cuda:x"):
+        with pytest.raises(ValueError, match=f"unknown device '{unknown}'; choose one of auto, cpu, cuda"):
+            resolve_device(unknown)
     missing = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(ValueError, match=f"no device '{missing}': PyTorch .* finds {missing[5:]} CUDA devices here"):
         resolve_device(missing)

@@ -1,5 +1,7 @@
 """Small experiments beside the grid: none is lost or trained twice, and they train and grade as the grid does."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,20 +21,33 @@ def experiment(name):
         trained.write(f"{name} ")
     if name == "fails":
         raise FloatingPointError("the loss is not finite")
+    if name == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     return {"results": [{"result": 1}], "results-history": [{"epoch": 0}, {"epoch": 1}]}
 
 
 def test_what_is_finished_is_kept_and_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["study"])
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FloatingPointError):
-        study.run(tmp_path, "results", ["a", "fails", "b"], experiment, "about")
+    with pytest.raises(ValueError, match=r"1 of 3 experiments failed: fails \(the loss is not finite\)"):
+        study.run(tmp_path, "results", dict.fromkeys(["a", "fails", "b"]), experiment, "about")
     for part in tmp_path.glob("parts/*/*"):
         part.unlink()  # what is joined is enough
-    study.run(tmp_path, "results", ["a", "b"], experiment, "about")
-    assert sorted(Path("trained.txt").read_text().split()) == ["a", "b", "fails"]
+    study.run(tmp_path, "results", dict.fromkeys(["a", "b"]), experiment, "about")
+    assert Path("trained.txt").read_text().split() == ["a", "fails", "b"]
     assert sorted(pd.read_parquet("results.parquet").experiment) == ["a", "b"]
     assert len(pd.read_parquet("results-history.parquet")) == 4
+    with pytest.raises(ValueError, match=r"results.parquet has 1 experiments of other settings .* \(b is one\)"):
+        study.run(tmp_path, "results", {"a": None, "b": {"rate": 2}, "c": None}, experiment, "about")
+    assert "c" not in Path("trained.txt").read_text()
+
+
+def test_a_killed_training_is_told_and_does_not_hang(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["study"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConnectionError, match="a training was killed; run this again"):
+        study.run(tmp_path, "results", dict.fromkeys(["a", "is killed"]), experiment, "about")
+    assert list(pd.read_parquet("results.parquet").experiment) == ["a"]
 
 
 def test_it_trains_and_grades_as_the_grid_does(smoke_root):

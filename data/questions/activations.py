@@ -32,7 +32,11 @@ SETTINGS += [("many-updates", name, 1.0, 5e-4) for name in ("ReLU", "SELU", "GEL
 SETTINGS += [("paper", name, 1.0, rate) for rate in (1.5e-4, 6e-4) for name in ("ReLU", "ELU")]
 SETTINGS += [("paper", "ELU", 10.0, rate) for rate in (3e-4, 1e-3, 3e-3)]
 EXPERIMENTS = {
-    f"{regime}-{activation}-{alpha:g}-{rate:g}-{seed}": (regime, activation, alpha, rate, seed)
+    f"{regime}-{activation}-{alpha:g}-{rate:g}-{seed}": (
+        regime,
+        Cell("keys", activation, seed=seed, elu_alpha=alpha),
+        replace(PROFILES_OF[regime], learning_rate=rate),
+    )
     for seed in SEEDS
     for regime, activation, alpha, rate in SETTINGS
 }
@@ -40,10 +44,8 @@ EXPERIMENTS = {
 
 def train(name: str) -> dict[str, study.Rows]:
     """Train and grade one model."""
-    regime, activation, alpha, rate, seed = EXPERIMENTS[name]
-    cell = Cell("keys", activation, seed=seed, elu_alpha=alpha)
-    profile = replace(PROFILES_OF[regime], learning_rate=rate)
-    facts = asdict(cell) | {"updates": regime, "learning_rate": rate, "regime": profile.regime}
+    regime, cell, profile = EXPERIMENTS[name]
+    facts = asdict(cell) | {"updates": regime, "learning_rate": profile.learning_rate, "regime": profile.regime}
     facts |= study.prepare(profile.threads)
     notes = nsynth.load_notes(profile.data, cell.roles)
     trainer, history = Trainer(cell, profile, notes, study.DEVICE), []
@@ -61,4 +63,5 @@ def train(name: str) -> dict[str, study.Rows]:
 
 
 if __name__ == "__main__":
-    study.run(HERE, "activations", list(EXPERIMENTS), train, __doc__.splitlines()[0])
+    made_with = {name: study.settings(*made) for name, (_, *made) in EXPERIMENTS.items()}
+    study.run(HERE, "activations", made_with, train, __doc__.splitlines()[0])

@@ -122,4 +122,5 @@ def train(name: str) -> dict[str, study.Rows]:
 
 
 if __name__ == "__main__":
-    study.run(HERE, "codes", [str(seed) for seed in SEEDS], train, __doc__.splitlines()[0])
+    made_with = {str(seed): study.settings(Cell("keys", seed=seed), PROFILE) for seed in SEEDS}
+    study.run(HERE, "codes", made_with, train, __doc__.splitlines()[0])

@@ -1,8 +1,9 @@
 """With more notes, does ReLU's lead over ELU vanish? (section 4)
 
 STFT/ReLU and STFT/ELU on an eighth, a quarter, a half and all of the notes of brass1-5 and of keys, mallet and
-voice, drawn from each instrument, the same for both, and all for as many updates. Also brass1-5 with the notes of
-brass 5 left in that are noise in NSynth (from MIDI pitch 84 on), as the paper's set would have had them.
+voice, drawn from each instrument, the same for both, and all for as many updates, as nearly as whole epochs allow.
+Also brass1-5 with the notes of brass 5 left in that are noise in NSynth (from MIDI pitch 84 on), as the paper's set
+would have had them.
 
 C 256, with Muon, since the lead is one of sound.
 
@@ -71,4 +72,8 @@ def train(name: str) -> dict[str, study.Rows]:
 
 
 if __name__ == "__main__":
-    study.run(HERE, "more-notes", list(EXPERIMENTS), train, __doc__.splitlines()[0])
+    made_with = {
+        name: study.settings(Cell(instruments, activation, seed=seed), MUON, share=share, updates=UPDATES)
+        for name, (instruments, share, activation, seed) in EXPERIMENTS.items()
+    }
+    study.run(HERE, "more-notes", made_with, train, __doc__.splitlines()[0])

@@ -114,20 +114,26 @@ def hear(trainer: Trainer, notes: Notes, place: int, trained: set[int]) -> dict[
     return row | {"off": off, "heard": heard}
 
 
+EXPERIMENTS = {
+    f"{instruments}-{seed}": (Cell(instruments, seed=seed), replace(MUON, epochs=epochs))
+    for seed in SEEDS
+    for instruments, epochs in EPOCHS.items()
+}
+
+
 def train(name: str) -> dict[str, study.Rows]:
     """Train a set's models, one for each input of the pitch; return what they play of every note."""
-    instruments, seed = name.rsplit("-", 1)
-    cell = Cell(instruments, seed=int(seed))
-    profile = replace(MUON, epochs=EPOCHS[instruments])
-    facts = {"instruments": instruments, "seed": int(seed)} | study.prepare(profile.threads)
+    cell, profile = EXPERIMENTS[name]
+    seed = cell.seed
+    facts = {"instruments": cell.instruments, "seed": seed} | study.prepare(profile.threads)
     notes = nsynth.load_notes(profile.data, cell.roles)
-    kinds = hold_out(notes.labels(), int(seed))
+    kinds = hold_out(notes.labels(), seed)
     known = notes.take(np.flatnonzero([kinds[label] == "no" for label in notes.labels()]))
     trained = {role: {label.pitch for label in known.labels() if label.role == role} for role in notes.roles}
     rows, history, autoencoder = [], [], None
     for kind, make in INPUTS.items():
         trainer = Trainer(cell, profile, known, study.DEVICE)
-        torch.manual_seed(int(seed))
+        torch.manual_seed(seed)
         trainer.sing.sequence.pitch = make()
         for stage in STAGES:
             if stage == "autoencoder" and autoencoder:  # its weights and notes are the same for every input
@@ -145,5 +151,5 @@ def train(name: str) -> dict[str, study.Rows]:
 
 
 if __name__ == "__main__":
-    names = [f"{instruments}-{seed}" for seed in SEEDS for instruments in EPOCHS]
-    study.run(HERE, "pitches", names, train, __doc__.splitlines()[0])
+    made_with = {name: study.settings(*made, inputs=list(INPUTS), width=WIDTH) for name, made in EXPERIMENTS.items()}
+    study.run(HERE, "pitches", made_with, train, __doc__.splitlines()[0])

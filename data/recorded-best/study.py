@@ -156,4 +156,10 @@ def train_stage(trainer: Trainer, stage: str, notes: nsynth.Notes) -> tuple[dict
 
 
 if __name__ == "__main__":
-    study.run(HERE, "study", list(SETTINGS), train, __doc__.splitlines()[0])
+    study.run(
+        HERE,
+        "study",
+        {name: study.settings(*made) for name, made in SETTINGS.items()},
+        train,
+        __doc__.splitlines()[0],
+    )

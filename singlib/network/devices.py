@@ -1,23 +1,23 @@
 """Where a network is computed: on CPU, or on a CUDA device."""
 
+import re
+
 import numpy as np
 import torch
 from torch import Tensor
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return a device of torch by name; "auto" is CUDA where there is one.
+    """Return a device of torch by name: "cpu", "cuda" or "cuda:1"; "auto" is CUDA where there is one.
 
-    ValueError if torch knows no such device, or has none here.
+    ValueError if it is none of these, or there is no such CUDA device here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; choose one of auto, cpu, cuda") from error
-    found = torch.cuda.device_count() if device.type == "cuda" else 1
-    if (device.index or 0) >= found:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"unknown device {name!r}; choose one of auto, cpu, cuda")
+    device, found = torch.device(name), torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
         raise ValueError(f"no device {name!r}: PyTorch {torch.__version__} finds {found} CUDA devices here; choose cpu")
     return device
 

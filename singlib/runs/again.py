@@ -1,6 +1,5 @@
 """A recorded cell trained again from its ``cell.json``: does it give the recorded history?"""
 
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import torch
 
 from .. import nsynth
 from ..files import read_json
-from ..grid import Cell, Profile
+from ..grid import Cell
 from ..network.devices import resolve_device
 from .carried import history_of
-from .run_folder import RECIPE
-from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
+from .run_folder import RECIPE, recorded_profile
+from .training import STAGES, Trainer, keep_freed_memory, machine, make_repeatable
 
 CLOSE = 1e-4  # relative: before training, the rounding of any processor is less
 TRAININGS, MORE = 2, 20  # training is chaotic: allow MORE times the largest effect of rounding in so many TRAININGS
@@ -31,6 +30,7 @@ def train_again(folder: Path, epochs: int = 3, log: Callable[[str], None] = prin
     rounding may explain, ``allowed``. FileNotFoundError or ValueError if there is no such record, its notes are missing
     or others, or it is of another recipe.
     """
+    folder = folder.resolve()
     try:
         facts = read_json(folder / "cell.json")
     except FileNotFoundError as error:
@@ -40,8 +40,7 @@ def train_again(folder: Path, epochs: int = 3, log: Callable[[str], None] = prin
             raise ValueError(f"{folder / 'cell.json'} is damaged (no {part})")
     if facts["recipe"] != RECIPE:
         raise ValueError(f"{folder} is of recipe {facts['recipe']}, this singlib trains by recipe {RECIPE}")
-    cell = Cell(**facts["cell"])
-    profile = Profile(name=facts["profile"], **facts["sizes"] | {"epochs": tuple(facts["sizes"]["epochs"])})
+    cell, profile = Cell(**facts["cell"]), recorded_profile(facts)
     notes = nsynth.load_notes(profile.data, cell.roles)
     if notes.digest != facts["data_digest"]:
         raise ValueError(f"data/{profile.data} holds other notes than {folder} was trained on")
@@ -59,7 +58,7 @@ def train_again(folder: Path, epochs: int = 3, log: Callable[[str], None] = prin
         log(f"epoch {row.epoch}  {losses} ({row.difference:.1e} apart)")
     compared["allowed"] = CLOSE
     first = facts.get("legs", [facts])[0]  # a record may have been begun on another machine
-    ours = (first["device"], first["platform"]) == (device_name(where), platform.platform())
+    ours = all(first.get(what, here) == here for what, here in machine(where).items())
     if (compared.difference > CLOSE).any() and not ours:
         log(f"training {TRAININGS} times more, with gradients rounded in other ways")
         differences = []

@@ -73,8 +73,9 @@ def carry(profile: Profile, played: Mapping[str, list[nsynth.Label]], models: Se
     """Put the finished runs of a profile into ``data/<profile>/``, and return the names of all cells there now.
 
     With them go the generated notes that a report plays, `played` (labels by cell), and the weights of the cells named
-    in `models`. FileNotFoundError or ValueError if the profile's
-    notes are missing, or a model is none of its finished ones.
+    in `models`. FileNotFoundError or ValueError if the profile's notes are missing, a model is none of its finished
+    ones, or nothing is finished; and if a cell that is there already is of another recipe or of other notes, and no
+    finished run would replace it.
     """
     notes = nsynth.index(profile.data)  # without them no run is known to be fresh
     runs = (Run(cell, profile) for cell in cells(profile))
@@ -86,6 +87,16 @@ def carry(profile: Profile, played: Mapping[str, list[nsynth.Label]], models: Se
         read_json(marker)  # raises at a damaged one before anything is taken out
     kept = {cell.name for cell in fresh_cells(profile)}
     names = [cell.name for cell in cells(profile) if cell.name in kept | finished.keys()]
+    if not names:
+        raise ValueError(
+            f"no run of {profile.name} is finished: train some with `singlib run --profile {profile.name}`"
+        )
+    others = sorted({marker.parent.name for marker in place.glob("cells/*/done.json")} - set(names))
+    if others:
+        raise ValueError(
+            f"{place} has {len(others)} cells of another recipe, or of other notes than data/{profile.data} holds now "
+            f"({others[0]} is one), which would be lost: move {place} away to begin anew"
+        )
     for name in FRAMES:
         parts = dict(list(read(profile, name).groupby("cell"))) if kept else {}
         parts |= {cell: run.frame(name).assign(cell=cell) for cell, run in finished.items()}

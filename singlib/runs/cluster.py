@@ -140,11 +140,11 @@ def _gpus(device: str) -> list[str]:
     """Return the GPUs that this process may use, as CUDA names them; none if all is to be computed on CPU."""
     if device == "cpu":
         return []
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
     import torch  # seconds to import
 
-    return [str(number) for number in range(torch.cuda.device_count())]
+    found = torch.cuda.device_count()  # of those that CUDA_VISIBLE_DEVICES leaves, "-1" none
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:found] if visible else [str(number) for number in range(found)]
 
 
 class _OneGPU(WorkerPlugin):

@@ -8,12 +8,12 @@ import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..files import project_folder, read_json, read_table, replacing, write_text
+from ..files import naming_damage, project_folder, read_json, read_table, replacing, write_text
 from ..grading.grades import HEARD, SCORES, model_grade
-from ..grid import Cell, profile_named
+from ..grid import Cell
 from ..network.generation import HUB_WEIGHTS, load_model, models
-from ..nsynth import SOURCES, select
-from .run_folder import COLUMNS, Run
+from ..nsynth import SOURCES
+from .run_folder import COLUMNS, Run, recorded_profile
 
 NOT_FOR = (
     "Pitches outside its range, velocities between the five, notes longer than four seconds: it has never heard them. "
@@ -43,18 +43,22 @@ def publish(run: Run) -> Path:
     target = project_folder() / "data" / run.profile.name / "models" / f"{run.cell.name}.safetensors"
     with replacing(target) as beside:
         save_file(halves, beside, metadata={"about": about})
-    write_text(target.with_suffix(".md"), card(run))
+    write_text(target.with_suffix(".md"), card(run.folder))
     return target
 
 
-def card(run: Run) -> str:
-    """Return the card of a finished run's model in Markdown: data, cell, losses, grade, limits, provenance."""
-    facts = run.facts()
-    model = load_model(run.weights_file)
-    history, quality = run.frame("history"), run.frame("quality")
+def card(folder: Path) -> str:
+    """Return the card of the model of a finished run, by its folder, in Markdown: data, losses, grade, provenance.
+
+    FileNotFoundError or ValueError names a file that is gone or damaged.
+    """
+    facts = read_json(folder / "cell.json")
+    with naming_damage(folder / "cell.json", KeyError, TypeError):
+        cell, profile = Cell(**facts["cell"]), recorded_profile(facts)
+    model = load_model(folder)
+    history, quality = (read_table(folder / f"{name}.csv", COLUMNS[name]) for name in ("history", "quality"))
     last = history[history.stage == "fine-tuning"].groupby("spectrum", sort=False).loss.last()
     in_tune = quality.pitch_heard.dropna() >= HEARD
-    cell, sizes = facts["cell"], facts["sizes"]
     ranges = []
     for role in model.roles:
         pitches = model.pitches(role)
@@ -62,12 +66,11 @@ def card(run: Run) -> str:
         ranges.append(f"{role} (MIDI {low} to {high}, {len(pitches)} of these {high - low + 1} pitches trained)")
     bad = SCORES[model_grade(list(quality.grade)).grade] < SCORES["+"]
     lines = [
-        f"# {run.cell.name}",
-        f"SING: {cell['activation']}, {cell['loss']} loss (gradient {cell['gradient']}), seed "
-        f"{cell['seed']}; C {sizes['channels']}, D {sizes['dimension']}, LSTM {sizes['layers']} x {sizes['hidden']}, "
-        f"{run.profile.regime}.",
+        f"# {cell.name}",
+        f"SING: {cell.activation}, {cell.loss} loss (gradient {cell.gradient}), seed {cell.seed}; "
+        f"C {profile.channels}, D {profile.dimension}, LSTM {profile.layers} x {profile.hidden}, {profile.regime}.",
         f"**Plays** {', '.join(ranges)}, at velocities 25, 50, 75, 100 and 127: four seconds at 16 kHz.",
-        f"**Trained on** {len(select(run.profile.data, run.cell.roles))} notes of {SOURCES[run.profile.data]}. "
+        f"**Trained on** {sum(map(len, model.notes.values()))} notes of {SOURCES[profile.data]}. "
         "Weights are under the licence of the project; notes made with them name their data.",
         "**Losses** after the last epoch, as trained: "
         + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
@@ -89,14 +92,9 @@ def card_of(weights: Path) -> str:
     beside = weights.parent / "README.md" if weights.name == HUB_WEIGHTS else weights.with_suffix(".md")
     if beside.is_file():
         return re.sub(r"\A---\n.*?\n---\n+", "", beside.read_text(encoding="utf-8"), flags=re.S)
-    facts = weights.parent / "cell.json"
-    if not facts.is_file():
+    if not (weights.parent / "cell.json").is_file():
         raise ValueError(f"{weights} has no card: {beside.name} beside it would be one, or the files of its run")
-    made = read_json(facts)
-    try:
-        return card(Run(Cell(**made["cell"]), profile_named(made["profile"])))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{facts} is damaged (no {error})") from error
+    return card(weights.parent)
 
 
 def graded_notes(weights: Path) -> pd.DataFrame:

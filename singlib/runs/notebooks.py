@@ -112,9 +112,9 @@ def check_names(known: list[str], given: list[str]) -> None:
     for name in given:
         if name not in known:
             like = difflib.get_close_matches(name, known, 1)
-            faults.append(f"unknown parameter {name!r}" + (f", did you mean {like[0]!r}?" if like else ""))
+            faults.append(f"unknown parameter {name!r}" + (f", did you mean {like[0]!r}?" if like else "."))
     if faults:
-        raise ValueError(f"{'; '.join(faults)} This notebook takes: {', '.join(known)}")
+        raise ValueError(f"{' '.join(faults)} This notebook takes: {', '.join(known)}")
 
 
 def checked(*known: str) -> dict[str, Any]:

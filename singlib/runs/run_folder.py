@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from itertools import chain, count
 from pathlib import Path
 
@@ -46,12 +46,8 @@ COLUMNS = {
 
 # What a profile contributes to the numbers of a cell.
 _SHAPING = ("data", "channels", "dimension", "hidden", "layers", "epochs", "batch", "learning_rate", "eps", "threads")
-# Likewise, but named only where they differ from these defaults: records from before there was a choice stay fresh.
-_NEWER = {
-    field.name: field.default
-    for field in fields(Profile)
-    if field.name in ("optimiser", "warm_up", "schedule", "averaged_epochs", "bfloat16")
-}
+# Likewise, but named only where they differ from what was before there was a choice: older records stay fresh.
+_NEWER = {"optimiser": "adam", "warm_up": 0, "schedule": "constant", "averaged_epochs": 0, "bfloat16": False}
 
 
 def recipe(cell: Cell, profile: Profile, data_digest: str) -> dict:
@@ -60,6 +56,12 @@ def recipe(cell: Cell, profile: Profile, data_digest: str) -> dict:
     sizes = {key: given[key] for key in _SHAPING} | {key: given[key] for key in _NEWER if given[key] != _NEWER[key]}
     every = {"recipe": RECIPE, "cell": asdict(cell), "sizes": sizes, "data_digest": data_digest}
     return json.loads(json.dumps(every))
+
+
+def recorded_profile(facts: dict) -> Profile:
+    """Return the profile that a ``cell.json`` was made with; ValueError or TypeError if it does not say."""
+    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in facts["sizes"].items()}
+    return Profile(name=facts["profile"], **sizes)
 
 
 class Run:
@@ -180,6 +182,10 @@ class Run:
         """Write cell.json, then the marker, then drop the checkpoint."""
         write_json(self.folder / "cell.json", provenance)
         self.mark()
+        self.drop_checkpoint()
+
+    def drop_checkpoint(self) -> None:
+        """Delete the checkpoint of a finished run."""
         self._checkpoint.unlink(missing_ok=True)
 
     def mark(self) -> None:

@@ -7,11 +7,15 @@ joined to ``<table>.parquet``; run again, a study goes on with what is missing.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import multiprocessing
 import platform
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +25,9 @@ import torch
 from .. import nsynth
 from ..files import replacing
 from ..grading.grades import grade
+from ..grid import Cell, Profile
 from ..network import sing
+from .run_folder import GRADING, recipe
 from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
 
 DEVICE = torch.device("cpu")
@@ -29,18 +35,21 @@ Rows = list[dict]
 Experiment = Callable[[str], dict[str, Rows]]
 
 
-def run(folder: Path, table: str, experiments: Sequence[str], train: Experiment, about: str) -> None:
+def run(folder: Path, table: str, experiments: Mapping[str, object], train: Experiment, about: str) -> None:
     """Train what is missing of some experiments, as many at a time as ``--workers`` says, and join what is there.
+
+    One that fails does not stop the others. ValueError names those that failed, and, before anything is trained, those
+    on record that were made with other settings; ConnectionError if the process of one was killed.
 
     Parameters
     ----------
     folder : Path
         Where the tables lie.
     table : str
-        The table that has a row of every finished experiment, with its name in a column ``experiment``, and what it
-        cost in seconds of the CPU in ``experiment_seconds``.
-    experiments : sequence of str
-        Their names, in the order in which they are to be trained; a name is a file name too.
+        The table that has a row of every finished experiment, with its name in a column ``experiment``, what it was
+        made with in ``signature``, and what it cost in seconds of the CPU in ``experiment_seconds``.
+    experiments : mapping
+        Name, which is a file name too, -> all that its result depends on (`settings`); in the order of training.
     train : callable
         Takes a name and returns the rows of each table; a function of a module, which other processes can import.
     about : str
@@ -49,9 +58,38 @@ def run(folder: Path, table: str, experiments: Sequence[str], train: Experiment,
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--workers", type=int, default=1, help="experiments at a time")
     workers = parser.parse_args().workers
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
-        for _ in pool.imap_unordered(partial(_keep, folder, table, train), experiments):
+    made = {
+        name: hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:16] for name, made_with in experiments.items()
+    }
+    done = _done(folder, table)
+    others = [name for name in made if done.get(name, made[name]) != made[name]]
+    if others:
+        raise ValueError(
+            f"{folder / table}.parquet has {len(others)} experiments of other settings than this script's "
+            f"({others[0]} is one): move it and {folder / 'parts' / table} away to train them anew"
+        )
+    failed = []
+    context = multiprocessing.get_context("spawn")  # a process each: what an experiment changes ends with it
+    with ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as pool:
+        futures = {
+            pool.submit(_keep, folder, table, train, name, made[name]): name for name in made if name not in done
+        }
+        for future in as_completed(futures):
+            try:
+                future.result()
+            except BrokenProcessPool as error:
+                raise ConnectionError("a training was killed; run this again: what is finished is kept") from error
+            except Exception as error:  # of this experiment alone
+                failed.append(f"{futures[future]} ({error})")
+                print(f"{futures[future]} failed: {error}", file=sys.stderr, flush=True)
             _join(folder)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(made)} experiments failed: {', '.join(failed)}")
+
+
+def settings(cell: Cell, profile: Profile, **more: object) -> dict:
+    """Return all that the result of a cell depends on, but for the notes, for `run`: it is read back from JSON."""
+    return recipe(cell, profile, "") | more | {"grading": GRADING}
 
 
 def _join(folder: Path) -> None:
@@ -68,15 +106,20 @@ def _files(folder: Path, table: str) -> list[Path]:
     return [path for path in [joined] if path.is_file()] + sorted((folder / "parts" / table).glob("*.parquet"))
 
 
-def _keep(folder: Path, table: str, train: Experiment, name: str) -> None:
-    """Train an experiment, unless it is done; keep its rows, those of `table` last, since they say that it is done."""
-    if any(name in set(pd.read_parquet(path).experiment) for path in _files(folder, table)):
-        return
+def _done(folder: Path, table: str) -> dict[str, str]:
+    """Return the signatures of the experiments that are on record, by name."""
+    parts = [pd.read_parquet(path, columns=["experiment", "signature"]) for path in _files(folder, table)]
+    return {name: signature for part in parts for name, signature in part.drop_duplicates().itertuples(index=False)}
+
+
+def _keep(folder: Path, table: str, train: Experiment, name: str, signature: str) -> None:
+    """Train an experiment and keep its rows, those of `table` last, since they say that it is done."""
     begun = time.process_time()
     tables = train(name)
     seconds = time.process_time() - begun
     for other in sorted(tables, key=lambda other: other == table):
-        about = {"experiment": name} | ({"experiment_seconds": seconds} if other == table else {})
+        about = {"experiment": name, "signature": signature}
+        about |= {"experiment_seconds": seconds} if other == table else {}
         with replacing(folder / "parts" / other / f"{name}.parquet") as beside:
             pd.DataFrame(tables[other]).assign(**about).to_parquet(beside, index=False)
     print(f"{name}: {seconds:.0f} s", flush=True)

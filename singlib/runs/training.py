@@ -213,7 +213,9 @@ class Trainer:
             for name, value in values.items():
                 sums[name] = sums.get(name, 0) + value.double().sum()
             updates += bool(epoch) * UPDATES[stage]
-        totals = torch.stack(list(sums.values())).tolist()  # the only time that a GPU is waited for in an epoch
+        totals = torch.stack(
+            list(sums.values())
+        ).tolist()  # the only time that a GPU is waited for, but for a lost gradient
         means = {name: total / len(self.waveforms) for name, total in zip(sums, totals, strict=True)}
         bad = [name for name, value in means.items() if not np.isfinite(value)]
         if bad:
@@ -270,6 +272,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     FloatingPointError
         If a loss is no longer finite.
     """
+    where = resolve_device(device)
     run = Run(cell, profile)
     profile = run.profile  # as it is for this cell
     with run.owned():
@@ -278,6 +281,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
             why = f"{run.stale_because()} changed" if state == "stale" else run.damage()
             log(f"{cell.name}: {why}; old records moved to {run.set_aside()}, training it again")
         if run.state() == "done":
+            run.drop_checkpoint()  # which a kill after the marker left
             log(f"{cell.name} is done already")
             return run
         notes = nsynth.load_notes(profile.data, cell.roles)
@@ -286,7 +290,6 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
             _grade(run, notes)
             run.mark()
             return run
-        where = resolve_device(device)
         keep_freed_memory()
         make_repeatable(profile.threads, where)
         trainer = Trainer(cell, profile, notes, where)
@@ -316,12 +319,12 @@ def _train(
 ) -> tuple[list[dict], dict[str, dict[str, float]], list[dict]]:
     """Run the stages from the checkpoint on; return history, seconds of each stage by clock, and legs.
 
-    A leg is the part that one kind of machine did (`_machine`), with the stage and epoch that it began at.
+    A leg is the part that one kind of machine did (`machine`), with the stage and epoch that it began at.
     """
     history: list[dict] = []
     clocks = {name: dict.fromkeys(STAGES, 0.0) for name in CLOCKS}
     first_stage, first_epoch, kept = 0, 0, {}
-    here = _machine(trainer.device)
+    here = machine(trainer.device)
     legs = [here | {"stage": STAGES[0], "epoch": 0}]
     checkpoint = run.load_checkpoint()
     if checkpoint:
@@ -427,7 +430,7 @@ def device_name(device: torch.device) -> str:
     return f"{platform.processor() or 'cpu'}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _machine(device: torch.device) -> dict[str, str]:
+def machine(device: torch.device) -> dict[str, str]:
     """Return what the last bits of the numbers depend on."""
     return {"device": device_name(device), "platform": platform.platform(), "torch": torch.__version__}
 
