@@ -114,13 +114,14 @@ def generate(
     recorded: Annotated[str | None, typer.Option(help="a model of data/*/models: keys-ReLU-STFT-flow-0")] = None,
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
     pitch: Annotated[str | None, typer.Option(help="60,64 or C4,F#4 or c',fis'; by default a trained one")] = None,
-    velocity: Annotated[str, typer.Option(help="25, 50, 75, 100 or 127, or several")] = "100",
+    velocity: Annotated[str | None, typer.Option(help="25, 50, 75, 100, 127, or several; by default 100")] = None,
     notes: Annotated[Path | None, typer.Option(help="instead: a file with a note such as keys-060-100 a line")] = None,
     suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
     outside: Annotated[bool, typer.Option("--outside", help="allow pitches it was never trained on")] = False,
     device: Device = "auto",
 ) -> None:
     """Write notes that a trained model plays; the data set is not needed."""
+    from .files import check_writable
     from .grid import check_choice
     from .network import generation
 
@@ -128,15 +129,16 @@ def generate(
     if len(named) != 1:
         raise ValueError("name one model by --model; `singlib models` lists those at hand")
     check_choice("format", suffix, generation.FORMATS)
+    check_writable(out)
     playing = generation.load_model(named[0], device)
     if notes is None:
         role = instrument or playing.roles[0]
         check_choice("instrument", role, playing.roles)
-        middle = min(playing.pitches(role), key=lambda known: abs(known - 60))
-        labels = generation.chord(role, pitch or str(middle), velocity)
+        middle = min(playing.notes[role], key=lambda note: (abs(note[0] - 60), abs(note[1] - 100), note))
+        labels = generation.chord(role, pitch or str(middle[0]), velocity or str(100 if pitch else middle[1]))
     else:
-        if instrument or pitch:
-            raise ValueError(f"{notes} names the notes: leave out --instrument and --pitch")
+        if instrument or pitch or velocity:
+            raise ValueError(f"{notes} names the notes: leave out --instrument, --pitch and --velocity")
         labels = generation.read_labels(notes, lambda label: playing.check(label, outside))
     files = generation.write_notes(out, labels, playing.generate(labels, outside), suffix)
     elsewhere = [str(label) for label in labels if playing.trained(label) == "pitch"]
@@ -176,7 +178,7 @@ def play(
     with replacing(out) as beside:
         beside.write_bytes(encode(sound, suffix))
     print("".join(f"{remark}\n" for remark in remarks), end="", file=sys.stderr)
-    print(f"wrote {len(notes)} notes, {len(sound) / 16_000:.1f} s, to {out}")
+    print(f"wrote {len(sound) / 16_000:.1f} s to {out}")
 
 
 @app.command()
@@ -194,6 +196,8 @@ def export(
     check_choice("format", kind, ("sfz", "folder", "onnx"))
     weights = find(model)
     if kind == "onnx":
+        if (rate, audio) != (16_000, "flac"):
+            raise ValueError("an ONNX file holds no notes: leave out --rate and --audio")
         from .export.onnx_file import write_onnx
 
         files = [write_onnx(weights, out)]

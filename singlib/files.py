@@ -83,8 +83,13 @@ def read_table(path: Path, columns: set[str]) -> "pd.DataFrame":
 
 
 def check_writable(folder: Path) -> None:
-    """Raise a PermissionError that names a folder, or the one it would be made in, if it is not writable."""
+    """Raise a PermissionError that names a folder, or the one it would be made in, if it is not writable.
+
+    NotADirectoryError if that is a file.
+    """
     there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file: name a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"no right to write to {there}")
 

@@ -314,11 +314,40 @@ def test_a_mistake_is_named_before_anything_is_written(arguments, message, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_an_export_overwrites_nothing_but_itself(tmp_path, monkeypatch):
+    weights, folder = generation.find(BRASS), tmp_path / "mine"
+    folder.mkdir()
+    (folder / "README.md").write_text("my project")
+    writes = {
+        "sfz": lambda: sfz.write_sfz(weights, folder),
+        "onnx": lambda: write_onnx(weights, folder),
+        "hub": lambda: write_hub_folder(weights, "me/brass", folder),
+    }
+    monkeypatch.setattr("singlib.export.samples.generate_all", lambda _, labels: np.zeros((len(labels), 64_000)))
+    for write in writes.values():
+        with pytest.raises(FileExistsError, match="mine holds other files: name a new folder, or delete it"):
+            write()
+    assert [file.name for file in folder.iterdir()] == ["README.md"]
+    (folder / "README.md").unlink()
+    writes["sfz"](), writes["sfz"]()
+    with pytest.raises(FileExistsError, match=r"mine holds an export of brass1-3-ReLU-STFT-flow-0 as sfz"):
+        writes["hub"]()
+
+
+def test_a_model_is_exported_from_within_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(generation.find(BRASS).parent)
+    name = generation.find(BRASS).name
+    assert generation.find(name).is_absolute() and len(model_cards.graded_notes(generation.find(name)))
+    done = call_singlib("publish", name, "--repo", "me/brass", "--out", str(tmp_path / "brass"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_weights_without_a_card_are_not_passed_on(tmp_path):
     alone = shutil.copy(generation.find(BRASS), tmp_path / "model-of-mine.safetensors")
     for write in (
         lambda: write_hub_folder(alone, "me/brass", tmp_path / "x"),
         lambda: write_onnx(alone, tmp_path / "x"),
+        lambda: sfz.write_sfz(alone, tmp_path / "x"),
     ):
         with pytest.raises(ValueError, match=r"has no card: model-of-mine\.md beside it would be one"):
             write()

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 
 import librosa
 import numpy as np
@@ -249,6 +250,22 @@ def test_a_published_model_plays_the_same_and_has_a_card(smoke_root, tmp_path, m
         assert part in text, part
 
 
+def test_a_card_is_of_the_run_beside_its_weights(smoke_root, tmp_path):
+    """Not of the run of that name in this project, which may be another."""
+    copied = shutil.copytree(smoke_root / NAME, tmp_path / "moved")
+    history = pd.read_csv(copied / "history.csv")
+    history.assign(loss=1000 * history.loss).to_csv(copied / "history.csv", index=False)
+    facts = json.loads((copied / "cell.json").read_text())
+    facts["sizes"] |= {"batch": 7}
+    (copied / "cell.json").write_text(json.dumps(facts))
+    last = history[(history.stage == "fine-tuning") & (history.spectrum == "STFT")].loss.iloc[-1]
+    card = model_cards.card_of(copied / "sing.safetensors")
+    assert f"STFT {1000 * last:.4g}" in card and "batches of 7" in card
+    (copied / "history.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"moved/history\.csv"):
+        model_cards.card_of(copied / "sing.safetensors")
+
+
 @pytest.mark.parametrize("name", [name for name in generation.models() if not name.startswith("runs/")])
 def test_a_model_that_comes_with_the_project_plays_as_its_records_and_card_say(name):
     weights = generation.find(name)
@@ -327,6 +344,8 @@ def test_the_play_room_plays_a_song_and_exports_its_model(smoke_root, tmp_path):
     assert len(heard) > 16_000 * 10 and np.abs(heard).max() > 0.01
     along._play_uploaded({"new": [{"name": "none.mid", "content": b"no song"}]})
     assert "none.mid <b>cannot be played</b>" in along.said.value and along.player.value == ""
+    along.song.value = along.song.options[1][1]
+    assert "frere-jacques" in along.said.value and along.song.value is None, "the next model can play it, too"
     along.export.click()
-    folder = smoke_root / "exports" / "keys-ReLU-STFT-flow-0"
+    folder = smoke_root / "exports" / NAME
     assert f"{folder / 'keys.sfz'}" in along.said.value and len(list(folder.glob("samples/*.flac"))) == 40

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from .. import __version__
-from ..files import check_writable, replacing, write_json, write_text
+from ..files import replacing, write_json, write_text
 from ..grading.grades import HEARD, model_grade
 from ..grid import PROFILES
 from ..network.generation import HUB_WEIGHTS, load_model, write_notes
@@ -17,6 +17,7 @@ from ..nsynth import SAMPLE_RATE, VELOCITIES
 from ..nsynth.selection import examples
 from ..runs.model_cards import card_of, graded_notes
 from .samples import trained_notes
+from .target import claim
 
 _SOUND = """
 **Listen**: {label}
@@ -34,7 +35,7 @@ def write_hub_folder(weights: Path, repo: str, folder: Path) -> Path:
     """Write weights, ``config.json``, a note of each instrument and the card with its metadata; return the card.
 
     Nothing is uploaded. ValueError if `repo` is no name of a repository such as ``me/brass``, or the model has no card;
-    errors of `load_model`; OSError if a file cannot be written.
+    errors of `load_model` and `claim`; OSError if a file cannot be written.
     """
     try:
         validate_repo_id(repo)
@@ -42,10 +43,10 @@ def write_hub_folder(weights: Path, repo: str, folder: Path) -> Path:
             raise HFValidationError("it has no owner")
     except HFValidationError as error:
         raise ValueError(f"{repo!r} is no name of a repository, such as me/brass ({error})") from error
-    check_writable(folder)
     model, text, graded = load_model(weights), card_of(weights), graded_notes(weights)
     labels = examples(label for role in model.roles for label in trained_notes(model, role))
     name = model.about.get("cell", weights.stem)
+    claim(folder, model=name, format="hub", repo=repo)
     about = model.about | {"model_type": "sing", "sample_rate": SAMPLE_RATE, "velocities": list(VELOCITIES)}
     sounds = "".join(_SOUND.format(label=label, repo=repo) for label in labels)
     use = _USE.format(version=__version__, folder=repo.split("/")[1], **labels[0]._asdict())

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..files import check_writable, replacing, write_text
+from ..files import replacing, write_text
 from ..network.generation import load_model
 from ..network.sing import SING, trim
 from ..nsynth import SAMPLE_RATE, VELOCITIES
 from ..runs.model_cards import card_of
+from .target import claim
 
 LABELS = ("instrument", "pitch", "velocity")  # inputs, int64: place among `roles`, MIDI pitch, place among `velocities`
 
@@ -58,10 +59,10 @@ def write_onnx(weights: Path, folder: Path) -> Path:
     """Write ``<cell>.onnx``, with its metadata inside, and the model's card; return the file.
 
     Metadata are ``about`` (see `singlib.network.generation.Model`), ``roles``, ``velocities``, ``sample_rate``,
-    ``singlib``. Errors are those of `load_model` and `card_of`; OSError if a file cannot be written.
+    ``singlib``. Errors are those of `load_model`, `card_of` and `claim`; OSError if a file cannot be written.
     """
-    check_writable(folder)
     model, card = load_model(weights), card_of(weights)
+    claim(folder, model=model.about.get("cell", weights.stem), format="onnx")
     notes = torch.export.Dim("notes")
     labels = tuple(torch.tensor([0, 0]) for _ in LABELS)  # two notes: of one, the number would be taken for a constant
     with warnings.catch_warnings(), torch.no_grad():

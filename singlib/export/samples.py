@@ -1,6 +1,6 @@
 """The notes of a model as a sampler plays them: which note sounds for a key, how long it is held, and their files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +8,13 @@ import pandas as pd
 import soxr
 from tqdm import tqdm
 
-from ..files import check_writable, replacing, write_text
+from ..files import replacing, write_text
 from ..grid import check_choice
 from ..network.generation import BATCH, FORMATS, Model
 from ..nsynth import SAMPLE_RATE, Label
 from ..nsynth.audio import encode
 from ..runs.model_cards import card_of, graded_notes
+from .target import claim
 
 RATES = (SAMPLE_RATE, 44_100, 48_000)  # Hz
 RELEASE = 0.3  # seconds in which a note fades after its key is let go
@@ -85,31 +86,32 @@ def hold(waveform: np.ndarray, seconds: float, rate: int = SAMPLE_RATE) -> np.nd
 
 
 def write_samples(
-    model: Model, weights: Path, folder: Path, rate: int = SAMPLE_RATE, suffix: str = "flac"
-) -> Iterable[tuple[Label, np.ndarray]]:
+    model: Model, weights: Path, folder: Path, kind: str, rate: int = SAMPLE_RATE, suffix: str = "flac"
+) -> list[tuple[Label, np.ndarray]]:
     """Write every note that a model was trained on to ``samples/``, with ``notes.csv`` and the model's card.
 
-    All notes have one gain, so that none exceeds full scale. Yields labels and waveforms ``(samples,)`` at `rate`.
-    ValueError for another `rate` or `suffix` than those of `RATES` and `FORMATS`, or if a note is not finite; OSError
-    if a file cannot be written.
+    All notes have one gain, so that none exceeds full scale. Returns labels and waveforms ``(samples,)`` at `rate`.
+    `kind` is the format of the export, for `target.claim`, whose errors it raises. ValueError for another `rate` or
+    `suffix` than those of `RATES` and `FORMATS`, for a model without a card, or if a note is not finite; OSError if a
+    file cannot be written.
     """
     check_choice("rate", rate, RATES)
     check_choice("audio format", suffix, FORMATS)
-    check_writable(folder)
+    card, heard = card_of(weights), graded_notes(weights).set_index(["role", "pitch", "velocity"])
     labels = [label for role in model.roles for label in trained_notes(model, role)]
     waveforms = generate_all(model, labels)
     if not np.isfinite(waveforms).all():
         raise ValueError(f"{weights} plays notes that are not finite: nothing is written")
     waveforms /= max(1.0, 1.05 * np.abs(waveforms).max())  # resampled, a peak may rise
-    heard = graded_notes(weights).set_index(["role", "pitch", "velocity"])
+    claim(folder, model=model.about.get("cell", weights.stem), format=kind, rate=rate, audio=suffix)
     rows = pd.DataFrame(labels).assign(file=[f"samples/{label}.{suffix}" for label in labels])
     rows = rows.join(heard[["grade", "pitch_heard"]], on=["role", "pitch", "velocity"])
-    (folder / "samples").mkdir(parents=True, exist_ok=True)
-    for file, label, waveform in zip(rows.file, labels, waveforms, strict=True):
-        sound = waveform if rate == SAMPLE_RATE else soxr.resample(waveform, SAMPLE_RATE, rate)
+    sounds = []
+    for file, waveform in zip(rows.file, waveforms, strict=True):
+        sounds.append(waveform if rate == SAMPLE_RATE else soxr.resample(waveform, SAMPLE_RATE, rate))
         with replacing(folder / file) as beside:
-            beside.write_bytes(encode(sound, suffix, rate))
-        yield label, sound
+            beside.write_bytes(encode(sounds[-1], suffix, rate))
     with replacing(folder / "notes.csv") as beside:
         rows.to_csv(beside, index=False)
-    write_text(folder / "README.md", card_of(weights))
+    write_text(folder / "README.md", card)
+    return list(zip(labels, sounds, strict=True))

@@ -43,7 +43,7 @@ def write_sfz(
     model = load_model(weights)
     regions: dict[str, list[str]] = {role: [] for role in model.roles}
     every = {role: zones(trained_notes(model, role)) for role in model.roles}
-    for label, sound in write_samples(model, weights, folder, rate, suffix):
+    for label, sound in write_samples(model, weights, folder, "sfz" if instruments else "folder", rate, suffix):
         lowest, highest, soft, loud = every[label.role][label]
         loop = find_loop(sound, rate)
         looped = f"loop_mode=loop_sustain loop_start={loop[0]} loop_end={loop[1] - 1}" if loop else "loop_mode=no_loop"

@@ -14,8 +14,7 @@ from ..network.generation import Model
 from ..nsynth import SAMPLE_RATE, TABLE2, Label
 from .samples import RELEASE, generate_all, hold, sounding, trained_notes
 
-CHANNELS = range(1, 17)  # as musicians count them
-DRUMS = 10
+DRUMS = 10  # as musicians count channels, from 1
 OUTSIDE = ("octaves", "leave-out")
 LONGEST = 3600  # s
 

@@ -35,6 +35,7 @@ class TakeAlong(widgets.VBox):
     def _play_chosen(self, change: Bunch) -> None:
         if change["new"] is not None:
             self._play(change["new"])
+            self.song.value = None  # so that another model can be asked for the same song
 
     def _play_uploaded(self, change: Bunch) -> None:
         for uploaded in change["new"]:
@@ -64,7 +65,7 @@ class TakeAlong(widgets.VBox):
 
     def _export(self, _: widgets.Button) -> None:
         name, _role = self._chosen()
-        folder = project_folder() / "exports" / Path(name).name
+        folder = project_folder() / "exports" / name  # of two profiles' models of a name each has its own
         self.said.value = f"{name} is being exported ..."
         try:
             files = sfz.write_sfz(generation.find(name), folder)

@@ -94,7 +94,7 @@ class Model:
             fault = f"was never trained: the nearest that were are {below[-1]} and {above[0]}"
         else:
             fault = f"is outside the trained {pitches[0]} to {pitches[-1]}"
-        raise ValueError(f"pitch {label.pitch} of {label.role} {fault}; to hear it anyway, ask for outside")
+        raise ValueError(f"pitch {label.pitch} of {label.role} {fault}; to hear it anyway: outside (--outside)")
 
     @torch.no_grad()
     def generate(self, labels: Sequence[Label], outside: bool = False) -> np.ndarray:
@@ -138,8 +138,9 @@ def find(name: Path | str) -> Path:
         return known[short]
     if path.exists():
         inside = (path / name for name in ("sing.safetensors", HUB_WEIGHTS))
-        return next((file for file in inside if file.is_file()), path)
-    like = difflib.get_close_matches(short, known, 1) or list(known)[:1]
+        return next((file for file in inside if file.is_file()), path).resolve()  # what lies beside it has a name then
+    lower = {one.lower(): one for one in reversed(known)}
+    like = [lower[one] for one in difflib.get_close_matches(short.lower(), lower, 1)] or list(known)[:1]
     hint = f"of {len(every)} at hand one is {like[0]!r}" if like else "train some with `singlib run --profile quick`"
     if not project_folder().is_dir():
         hint = f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
