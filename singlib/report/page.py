@@ -13,6 +13,7 @@ from pathlib import Path
 from .. import nsynth
 from ..files import check_writable, project_folder, write_text
 from ..grid import Profile, check_choice
+from ..nsynth import audio
 from ..runs.carried import fresh_cells
 from ..runs.notebooks import execute, template
 from ..runs.records import Records
@@ -105,6 +106,8 @@ def report(profile: Profile) -> Path:
     check_writable(page.parent)
     check_writable(page.parents[1] / ".notebooks")
     made_of = fingerprint(profile)  # before: records that come in meanwhile make the page stale
+    if nsynth.at_hand(profile.data):  # decoded here once: of two notebooks one would wait, and say so in the report
+        audio.digests(root / "data" / profile.data, list(nsynth.index(profile.data).values()))
     notebooks = [page.with_name(f"{name}.ipynb") for name in REPORT]
     with ThreadPoolExecutor(len(REPORT) + 1) as at_once:  # each notebook computes in a kernel of its own
         playing = at_once.submit(_save_play_page, profile)
