@@ -109,9 +109,7 @@ def models() -> None:
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
-    model: Annotated[str | None, typer.Option(help="a name from `singlib models`, or a path to a model")] = None,
-    run: Annotated[str | None, typer.Option(help="runs/quick/keys-ReLU-STFT-flow-0, a finished run")] = None,
-    recorded: Annotated[str | None, typer.Option(help="a model of data/*/models: keys-ReLU-STFT-flow-0")] = None,
+    model: Annotated[str, typer.Option(help="a name from `singlib models`, or a path to a model or a run")],
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
     pitch: Annotated[str | None, typer.Option(help="60,64 or C4,F#4 or c',fis'; by default a trained one")] = None,
     velocity: Annotated[str | None, typer.Option(help="25, 50, 75, 100, 127, or several; by default 100")] = None,
@@ -125,12 +123,9 @@ def generate(
     from .grid import check_choice
     from .network import generation
 
-    named = [name for name in (model, run, recorded) if name is not None]
-    if len(named) != 1:
-        raise ValueError("name one model by --model; `singlib models` lists those at hand")
     check_choice("format", suffix, generation.FORMATS)
     check_writable(out)
-    playing = generation.load_model(named[0], device)
+    playing = generation.load_model(model, device)
     if notes is None:
         role = instrument or playing.roles[0]
         check_choice("instrument", role, playing.roles)

@@ -225,7 +225,7 @@ def test_the_command_refuses_weights_in_a_sentence(tmp_path):
     tensors["decoder.0.weight"][0] = float("nan")
     file = keep(tmp_path, tensors, about)
     out = tmp_path / "notes"
-    assert_a_sentence(said("generate", "--run", str(file), "--out", str(out)), str(file), "decoder.0.weight")
+    assert_a_sentence(said("generate", "--model", str(file), "--out", str(out)), str(file), "decoder.0.weight")
     assert not out.exists()
 
 
@@ -258,7 +258,7 @@ def test_the_command_on_a_full_disk_says_so(model_file, tmp_path):
     out = tmp_path / "notes"
     small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    done = run_singlib("generate", "--run", str(model_file), "--out", str(out), **small, **pipes)
+    done = run_singlib("generate", "--model", str(model_file), "--out", str(out), **small, **pipes)
     out_and_errors = done.communicate()
     assert_a_sentence((done.returncode, *out_and_errors), f"{out}/keys-060-100.wav cannot be written", "File too large")
     assert not list(out.iterdir())
@@ -266,7 +266,7 @@ def test_the_command_on_a_full_disk_says_so(model_file, tmp_path):
 
 def test_a_note_asked_for_twice_is_written_once_and_counted_once(model_file, tmp_path):
     wanted = ("--pitch", "50,50,50,60", "--velocity", "100,100", "--out", str(tmp_path / "notes"))
-    assert said("generate", "--run", str(model_file), *wanted)[:2] == (0, f"wrote 2 notes to {tmp_path / 'notes'}\n")
+    assert said("generate", "--model", str(model_file), *wanted)[:2] == (0, f"wrote 2 notes to {tmp_path / 'notes'}\n")
     assert len(list((tmp_path / "notes").iterdir())) == 2
 
 
@@ -307,7 +307,7 @@ def test_lists_of_names_from_elsewhere_are_read(tmp_path):
 def test_the_command_refuses_an_empty_list_and_a_list_beside_pitches(model_file, tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("# none\n")
-    model = ("generate", "--run", str(model_file), "--out", str(tmp_path / "notes"), "--notes", str(file))
+    model = ("generate", "--model", str(model_file), "--out", str(tmp_path / "notes"), "--notes", str(file))
     assert_a_sentence(said(*model), f"{file} names no note")
     assert_a_sentence(said(*model, "--pitch", "60"), f"{file} names the notes", "--pitch")
 
@@ -449,7 +449,7 @@ def test_a_full_disk_under_the_cache_is_an_error_and_leaves_nothing(data):
 def test_a_root_that_is_not_there_is_named(tmp_path, monkeypatch):
     nowhere = tmp_path / "nowhere"
     answer = said("run", "--profile", "smoke", "--dry-run", root=nowhere)
-    assert_a_sentence(said("generate", "--recorded", "keys", "--out", "x", root=nowhere), f"SINGLIB_ROOT is {nowhere}")
+    assert_a_sentence(said("generate", "--model", "keys", "--out", "x", root=nowhere), f"SINGLIB_ROOT is {nowhere}")
     monkeypatch.setenv("SINGLIB_ROOT", str(nowhere))
     with pytest.raises(FileNotFoundError, match=f"^SINGLIB_ROOT is {nowhere}, where there is no folder"):
         nsynth.index("mini")

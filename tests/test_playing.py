@@ -92,14 +92,13 @@ def test_a_list_of_names_is_read_with_its_faults(tmp_path):
     ("arguments", "message"),
     [
         ((), "name one model by --model"),
-        (("--model", NAME, "--run", NAME), "name one model by --model"),
-        (("--run", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),
-        (("--recorded", "keys-ReLU-MFC-cut-0"), "no model 'keys-ReLU-MFC-cut-0'"),
+        (("--model", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),
+        (("--model", "keys-ReLU-MFC-cut-0"), "no model 'keys-ReLU-MFC-cut-0'"),
         (("--model", NAME, "--pitch", "cis,cs"), "'cs' is no pitch; one is 66, F#4 or fis'"),
-        (("--run", NAME, "--pitch", "10"), "pitch 10 of keys is outside the trained 21 to 108"),
-        (("--run", NAME, "--velocity", "99"), "unknown velocity 99"),
-        (("--run", NAME, "--format", "mp3"), "unknown format 'mp3'; choose one of wav, flac"),
-        (("--run", NAME, "--instrument", "harp"), "unknown instrument 'harp'; choose one of keys"),
+        (("--model", NAME, "--pitch", "10"), "pitch 10 of keys is outside the trained 21 to 108"),
+        (("--model", NAME, "--velocity", "99"), "unknown velocity 99"),
+        (("--model", NAME, "--format", "mp3"), "unknown format 'mp3'; choose one of wav, flac"),
+        (("--model", NAME, "--instrument", "harp"), "unknown instrument 'harp'; choose one of keys"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_written(smoke_root, arguments, message, tmp_path):
@@ -135,7 +134,7 @@ def test_a_pitch_at_another_velocity_is_played_and_named(smoke_root, model, tmp_
     save_file(load_file(generation.find(NAME)), file, {"about": json.dumps(few)})
     known = generation.load_model(file)
     assert known.trained(Label("keys", 60, 100)) == "pitch" and known.pitches("keys") == [60, 72]
-    command = ("generate", "--run", str(file), "--velocity", "50,100", "--out", str(out))
+    command = ("generate", "--model", str(file), "--velocity", "50,100", "--out", str(out))
     done = call_singlib(*command)
     assert (done.returncode, done.stdout) == (0, f"wrote 2 notes to {out}\n")
     warned = done.stderr  # of the pitch that it knows and is next to 60

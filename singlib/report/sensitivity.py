@@ -66,8 +66,11 @@ def show_sizes(records: Records) -> Markdown:
     marks = checked.verdict.map(MARKS).where(
         checked.verdict.isin(PLAIN), checked.leans.map({True: "(✔)", False: "(✘)"})
     )
+    most = checked.groupby(SIZE).models.transform("max")
+    few = most.map("; {} each".format).where(most < most.max(), "")
     tried = [
-        f"C {it.channels}, D {it.dimension}, LSTM {it.hidden}, {it.learning_rate:g}" for it in checked.itertuples()
+        f"C {it.channels}, D {it.dimension}, LSTM {it.hidden}, {it.learning_rate:g}{each}"
+        for it, each in zip(checked.itertuples(), few, strict=True)
     ]
     by_size = checked.assign(mark=marks, tried=tried)
     table = by_size.set_index(["statement", "tried"]).mark.unstack(sort=False).rename_axis(columns=None)

@@ -31,7 +31,7 @@ def turned(word: str, size: float) -> str:
 
 def number(value: float) -> str:
     """Return a number to three digits."""
-    return "less than 0.0001" if 0 < abs(value) < 1e-4 else f"{value:.3g}".replace("-", "−")
+    return (f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}").replace("-", "−")
 
 
 def in_words(row: pd.Series) -> str:
