@@ -91,7 +91,6 @@ def test_a_list_of_names_is_read_with_its_faults(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name one model by --model"),
         (("--model", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),
         (("--model", "keys-ReLU-MFC-cut-0"), "no model 'keys-ReLU-MFC-cut-0'"),
         (("--model", NAME, "--pitch", "cis,cs"), "'cs' is no pitch; one is 66, F#4 or fis'"),
