@@ -30,8 +30,11 @@ def turned(word: str, size: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number to three digits."""
-    return (f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}").replace("-", "−")
+    """Return a number to three digits, a very small one to two."""
+    if 0 < abs(value) < 1e-9:
+        return "less than 1e-9"
+    text = f"{abs(value):.3g}" if value == 0 or abs(value) >= 1e-4 else f"{abs(value):.1e}"
+    return "−" * (value < 0) + text
 
 
 def in_words(row: pd.Series) -> str:
