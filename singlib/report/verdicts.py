@@ -34,7 +34,7 @@ def number(value: float) -> str:
     if 0 < abs(value) < 1e-9:
         return "less than 1e-9"
     text = f"{abs(value):.3g}" if value == 0 or abs(value) >= 1e-4 else f"{abs(value):.1e}"
-    return "−" * (value < 0) + text
+    return f"−{text}" if value < 0 else text
 
 
 def in_words(row: pd.Series) -> str:
