@@ -19,6 +19,8 @@ class _Commands(typer.core.TyperGroup):
 
         try:
             return super().invoke(context)
+        except BrokenPipeError:  # of a reader such as head; click ends without a word
+            raise
         except (OSError, ValueError, NotebookError) as error:
             of_file = isinstance(error, OSError) and error.filename and error.strerror
             message = f"{error.filename}: {error.strerror}" if of_file else error

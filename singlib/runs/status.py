@@ -125,7 +125,8 @@ def summary(profile: Profile, states: pd.DataFrame | None = None) -> str:
     columns = [f"{loss} {activation}" for loss in PAPER_LOSSES for activation in PAPER_ACTIVATIONS]
     table = pd.Series(entries).unstack(fill_value="–")
     table = table.reindex(index=states.instruments.unique(), columns=columns, fill_value="–")
-    lines = [f"{profile.name}: {_counts(states)}", "", table.to_markdown(), ""]
+    head = f"{profile.name}: {_counts(states)}; in the table the published models + the others"
+    lines = [head, "", table.to_markdown(), ""]
     special = states[states.state.isin(["running", "failed", "stale", "damaged"])]
     return "\n".join([*lines, *(f"- {row.cell} {row.state}: {row.detail}" for row in special.itertuples())])
 
@@ -140,6 +141,8 @@ def plan(profile: Profile, names: list[str], workers: int) -> str:
     workers = min(workers, len(todo))
     known = not todo.seconds.isna().any()
     estimate = f"about {timedelta(seconds=round(_span(todo.seconds, workers)))}" if known else "no time is recorded yet"
+    if n := todo.state.eq("recorded").sum():
+        estimate += f"; {n} of them come with the project and would be trained anew"
     return "\n".join([*lines, f"{len(todo)} cells would run, {workers} at a time: {estimate}"])
 
 

@@ -1,6 +1,7 @@
 """The process that kernels are forked from: it has loaded and built what each of them would again.
 
-It must start no thread: a fork has only the one that forked it, and would wait for the others for ever.
+Threads that it starts must hold no lock when it forks: a fork has only the one that forked it, and would wait for the
+others for ever.
 """
 
 import fcntl
