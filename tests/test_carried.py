@@ -1,5 +1,6 @@
 """Records that come with the project: a report without runs and notes, and a recorded cell run again."""
 
+import importlib
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ from conftest import PROJECT, ROOT, call_singlib, make_root
 from singlib import nsynth
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells
 from singlib.nsynth import selection
-from singlib.runs import again, carried, records, run_folder
+from singlib.runs import again, carried, records, run_folder, study
 from singlib.runs.training import Trainer
 
 SMOKE = PROFILES["smoke"]
@@ -165,6 +166,18 @@ def test_what_is_on_record_is_of_the_recipe_of_now(profile):
     names = {place.parent.name for place in (PROJECT / "data" / profile.name / "cells").glob("*/done.json")}
     assert names == {cell.name for cell in carried.fresh_cells(profile)} <= {cell.name for cell in cells(profile)}
     assert all(names == set(carried.read(profile, name).cell) for name in carried.FRAMES)
+
+
+def test_the_study_of_sizes_is_of_its_script_as_it_is_now(monkeypatch):
+    monkeypatch.syspath_prepend(PROJECT / "data" / "recorded")
+    sizes = importlib.import_module("sizes")
+    now = {
+        name: study.signature(study.settings(*made, lstms=lstms)) for name, (*made, lstms) in sizes.EXPERIMENTS.items()
+    }
+    kept = pd.read_parquet(PROJECT / "data" / "recorded" / "sizes.parquet").drop_duplicates("experiment")
+    assert len(kept) >= 32 and all(
+        now[name] == made for name, made in zip(kept.experiment, kept.signature, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("profile", "published"), [(RECORDED[0], 108), (RECORDED[1], 84)])

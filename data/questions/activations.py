@@ -18,6 +18,7 @@ from singlib import nsynth
 from singlib.grid import PROFILES, Cell
 from singlib.nsynth import selection
 from singlib.runs import study
+from singlib.runs.run_folder import GRADING
 from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
@@ -63,5 +64,5 @@ def train(name: str) -> dict[str, study.Rows]:
 
 
 if __name__ == "__main__":
-    made_with = {name: study.settings(*made) for name, (_, *made) in EXPERIMENTS.items()}
+    made_with = {name: study.settings(*made, grading=GRADING) for name, (_, *made) in EXPERIMENTS.items()}
     study.run(HERE, "activations", made_with, train, __doc__.splitlines()[0])

@@ -21,6 +21,7 @@ from singlib import nsynth
 from singlib.grid import Cell
 from singlib.nsynth import notes as notes_module
 from singlib.runs import study
+from singlib.runs.run_folder import GRADING
 from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
@@ -73,7 +74,9 @@ def train(name: str) -> dict[str, study.Rows]:
 
 if __name__ == "__main__":
     made_with = {
-        name: study.settings(Cell(instruments, activation, seed=seed), MUON, share=share, updates=UPDATES)
+        name: study.settings(
+            Cell(instruments, activation, seed=seed), MUON, share=share, updates=UPDATES, grading=GRADING
+        )
         for name, (instruments, share, activation, seed) in EXPERIMENTS.items()
     }
     study.run(HERE, "more-notes", made_with, train, __doc__.splitlines()[0])

@@ -26,7 +26,7 @@ from singlib.grading.grades import HEARD, model_grade
 from singlib.grid import PROFILES, Cell, Profile
 from singlib.nsynth import selection
 from singlib.runs import study
-from singlib.runs.run_folder import recipe
+from singlib.runs.run_folder import GRADING, recipe
 from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
@@ -154,7 +154,7 @@ if __name__ == "__main__":
     study.run(
         HERE,
         "study",
-        {name: study.settings(*made) for name, made in SETTINGS.items()},
+        {name: study.settings(*made, grading=GRADING) for name, made in SETTINGS.items()},
         train,
         __doc__.splitlines()[0],
     )

@@ -262,12 +262,16 @@ def panel_boxes(figure: Figure) -> list[list[float]]:
     ]
 
 
+def taken_back(row: pd.Series) -> str:
+    """Return " (Holm: undecided)" for a verdict that does not stand when all are to be right together, else nothing."""
+    return "" if row.holm == row.verdict else " (Holm: undecided)"
+
+
 def statements(number: int, checked: pd.DataFrame) -> str:
     """Return the paper's statements on a figure in Markdown: verdict (from `claims.check`), link to the numbers."""
     about = [claim.key for claim in CLAIMS if number in claim.figures and not claim.ours]
     return "\n".join(
-        f"- {MARKS[row.verdict]} **{row.verdict}**{'' if row.holm == row.verdict else ' (Holm: undecided)'}: "
-        f"[{row.statement}](#claim-{row.key})"
+        f"- {MARKS[row.verdict]} **{row.verdict}**{taken_back(row)}: [{row.statement}](#claim-{row.key})"
         for row in checked[checked.key.isin(about)].itertuples()
     )
 

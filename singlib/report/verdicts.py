@@ -14,7 +14,7 @@ from ..grading.grades import GRADES
 from ..grid import PAPER_LOSSES, cells
 from ..runs import records as records_of
 from ..runs.records import Records
-from .figures import MARKS, STAMP, output_folder, save_markdown
+from .figures import MARKS, STAMP, output_folder, save_markdown, taken_back
 
 PLAIN = claims.VERDICTS[:2]
 ABSENT = claims.VERDICTS[-1]
@@ -105,11 +105,6 @@ def in_html(checked: pd.DataFrame) -> str:
         )
         for _, row in checked.iterrows()
     )
-
-
-def taken_back(row: pd.Series) -> str:
-    """Return " (Holm: undecided)" for a verdict that does not stand when all are to be right together, else nothing."""
-    return "" if row.holm == row.verdict else " (Holm: undecided)"
 
 
 def marked_verdict(row: pd.Series) -> str:

@@ -27,7 +27,7 @@ from ..files import replacing
 from ..grading.grades import grade
 from ..grid import Cell, Profile
 from ..network import sing
-from .run_folder import GRADING, recipe
+from .run_folder import recipe
 from .training import STAGES, Trainer, device_name, keep_freed_memory, make_repeatable
 
 DEVICE = torch.device("cpu")
@@ -58,9 +58,7 @@ def run(folder: Path, table: str, experiments: Mapping[str, object], train: Expe
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--workers", type=int, default=1, help="experiments at a time")
     workers = parser.parse_args().workers
-    made = {
-        name: hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:16] for name, made_with in experiments.items()
-    }
+    made = {name: signature(made_with) for name, made_with in experiments.items()}
     done = _done(folder, table)
     others = [name for name in made if done.get(name, made[name]) != made[name]]
     if others:
@@ -87,9 +85,14 @@ def run(folder: Path, table: str, experiments: Mapping[str, object], train: Expe
         raise ValueError(f"{len(failed)} of {len(made)} experiments failed: {', '.join(failed)}")
 
 
+def signature(made_with: object) -> str:
+    """Return what tells settings from others."""
+    return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:16]
+
+
 def settings(cell: Cell, profile: Profile, **more: object) -> dict:
-    """Return all that the result of a cell depends on, but for the notes, for `run`: it is read back from JSON."""
-    return recipe(cell, profile, "") | more | {"grading": GRADING}
+    """Return all that the result of a cell depends on, but for the notes, for `run`; what is graded adds `GRADING`."""
+    return recipe(cell, profile, "") | more
 
 
 def _join(folder: Path) -> None:
