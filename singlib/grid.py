@@ -94,6 +94,8 @@ class Profile:
     keys_corrected: int | None = None  # of each corrected keys cell; None: as many as of the published ones
     stft_models: int = 1  # of each STFT cell of the other sets (the paper: 1, which says nothing of the next)
     keys_ten: int = 0  # keys models with the paper's a = 10 (ELU, STFT), outside its grid
+    mrstft_models: int = 0  # of each set and activation, trained on the MRSTFT, outside the paper's grid
+    cut: bool = True  # whether there are models of MFC and CQT as published, their gradient cut
     channels: int = 4096  # C, of the convolutions
     dimension: int = 128  # D, of a code
     hidden: int = 1024  # units of the LSTM
@@ -153,6 +155,10 @@ class Profile:
 
     def seeds(self, cell: Cell) -> int:
         """Return how many models of a cell's kind there are."""
+        if cell.gradient == "cut" and not self.cut:
+            return 0
+        if cell.loss == "MRSTFT":
+            return self.mrstft_models
         if cell.instruments != "keys":
             return self.stft_models if cell.loss == "STFT" else 1
         return self.keys_models if cell.published or self.keys_corrected is None else self.keys_corrected
@@ -266,16 +272,17 @@ def profile_named(name: str) -> Profile:
 
 
 def cells(profile: Profile | str) -> list[Cell]:
-    """List the cells of a profile or its name: the published (84 in ``"paper"``), the corrected, those with a = 10.
+    """List the cells of a profile or its name: the published (84 in ``"paper"``), the corrected, and what is ours.
 
-    The corrected ones are MFC and CQT with their gradient restored, which the authors could not train.
+    The corrected ones are MFC and CQT with their gradient restored, which the authors could not train. Ours are trained
+    on the MRSTFT, or have the paper's a = 10.
     """
     profile = profile_named(profile) if isinstance(profile, str) else profile
     kinds = [
         Cell(instruments, activation, loss, gradient)
         for instruments in INSTRUMENT_SETS
         for activation in PAPER_ACTIVATIONS
-        for loss in PAPER_LOSSES
+        for loss in LOSSES
         for gradient in GRADIENTS
     ]
     kinds = sorted(

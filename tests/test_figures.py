@@ -93,6 +93,22 @@ def test_missing_cells_are_named_and_not_drawn():
         assert "Missing" in figures.caption(number, empty)
 
 
+def test_a_grid_without_its_gradient_cut_and_with_a_loss_of_ours(monkeypatch):
+    profile = replace(PROFILES["quick"], name="ours", cut=False, mrstft_models=2)
+    monkeypatch.setitem(PROFILES, "ours", profile)
+    ours = made_up("ours")
+    drawn = figures.draw(1, ours)
+    assert [len(bold(axes)) for axes in drawn.axes] == [6] and "Missing" not in figures.caption(1, ours)
+    plt.close(drawn)
+    note = figures.draw(16, ours)
+    assert "this grid has no model k+m+v-ReLU-CQT-cut-0" in note.axes[0].texts[0].get_text()
+    plt.close(note)
+    first = tables.table_1(ours).loc["brass1"]
+    assert (first["STFT/ReLU"], first["MFC/ReLU"], first["MRSTFT/ELU"]) == ("1 (1)", "– (+ 1)", "– (+ 2)")
+    nothing = replace(ours, history=pd.DataFrame(), quality=pd.DataFrame())
+    assert "published" not in verdicts.summarise(check(nothing), nothing).data
+
+
 def test_a_paper_caption_of_a_note_is_marked_as_the_papers():
     empty = made_up("quick", lambda cell: False)
     for number, figure in figures.FIGURES.items():

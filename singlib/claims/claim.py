@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 
 import numpy as np
@@ -60,6 +60,12 @@ class Claim:
     effect: str  # what is measured, and what makes the statement true
     measure: Measure  # of records alone
     ours: bool = False  # whether it is about an experiment of ours rather than one of the authors'
+    # What tells its models from others, by fields of a `Cell`, where not every grid has such models.
+    models: Mapping[str, object] = field(default_factory=dict)
+
+    def asked_of(self, records: Records) -> bool:
+        """Return whether the grid of a profile has models that the statement is about, trained or not."""
+        return any(all(getattr(cell, key) == value for key, value in self.models.items()) for cell in records.grid)
 
     @property
     def revised(self) -> str:
@@ -77,7 +83,12 @@ CLAIMS: list[Claim] = []
 
 
 def claim(
-    key: str, place: str, statement: str, ours: bool = False, **arguments: object
+    key: str,
+    place: str,
+    statement: str,
+    ours: bool = False,
+    models: Mapping[str, object] | None = None,
+    **arguments: object,
 ) -> Callable[[Measure], Measure]:
     """Make a claim of the function that measures it, and add it to `CLAIMS`.
 
@@ -91,7 +102,7 @@ def claim(
     def register(measure: Measure) -> Measure:
         summary = inspect.getdoc(measure).partition("\n\n")[0].replace("\n", " ")
         effect = summary.format(**measure.__globals__ | arguments)
-        CLAIMS[number] = Claim(key, place, statement, effect, partial(measure, **arguments), ours)
+        CLAIMS[number] = Claim(key, place, statement, effect, partial(measure, **arguments), ours, models or {})
         return measure
 
     return register
@@ -99,6 +110,8 @@ def claim(
 
 def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """Test claims (all by default, the paper's before ours) on the records of one profile, of which any may be empty.
+
+    Those that the profile's grid has no models for, trained or not, are left out.
 
     Returns
     -------
@@ -109,13 +122,15 @@ def check(records: Records, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """
     rows = []
     for one in claims:
+        if not one.asked_of(records):
+            continue
         try:
             effect = one.measure(records)
         except Untestable as why:
             effect = Effect(np.nan, np.nan, np.nan, 0, "", "cannot be tested", str(why))
         about = {"revised": one.revised, "regime": effect.regime or records.profile.regime}
         rows.append(vars(one) | asdict(effect) | about)
-    of_effect = [field.name for field in fields(Effect) if field.name != "regime"]
+    of_effect = [one.name for one in fields(Effect) if one.name != "regime"]
     columns = ["key", "place", "statement", "effect", *of_effect, "holm", "revised", "regime"]
     checked = pd.DataFrame(rows, columns=columns)
     return checked.assign(holm=holm(checked))

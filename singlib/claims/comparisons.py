@@ -22,6 +22,7 @@ STAGES_OF_TIME = ("seconds_autoencoder", "seconds_lstm", "seconds_fine-tuning")
 
 STFT = {"training_loss": "STFT", "activation": PAPER_ACTIVATIONS}
 FLOW = {"gradient": "flow", "activation": PAPER_ACTIVATIONS}
+AS_PUBLISHED = {"gradient": "cut"}
 
 
 def select(frame: pd.DataFrame, **where: object) -> pd.DataFrame:

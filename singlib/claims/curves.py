@@ -13,7 +13,17 @@ import pandas as pd
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES
 from ..runs.records import Records
 from .claim import claim
-from .comparisons import FLOW, STFT, epochs_until, final_loss, loss_curves, pairs, require_epochs, require_sets
+from .comparisons import (
+    AS_PUBLISHED,
+    FLOW,
+    STFT,
+    epochs_until,
+    final_loss,
+    loss_curves,
+    pairs,
+    require_epochs,
+    require_sets,
+)
 from .statistics import ABOVE, BELOW, Effect, Untestable, judge, judge_almost_all, judge_largest
 
 FLAT = 1e-5  # relative: float32 rounds a mean over notes to some 1e-7, and one step of Adam changes more than this
@@ -37,19 +47,21 @@ def keys_curves(
     "published-autoencoder-constant",
     "3.1, Figs. 1-3, 5, 6",
     "As published, training on the MFC or the CQT changes no loss at all.",
+    models=AS_PUBLISHED,
     stage="autoencoder",
 )
 @claim(
     "published-fine-tuning-constant",
     "4",
     "As published, fine-tuning on the MFC or the CQT changes no loss.",
+    models=AS_PUBLISHED,
     stage="fine-tuning",
 )
 def range_as_published(records: Records, stage: str) -> Effect:
     """Largest relative change of any loss in the {stage} stage of any model; below {FLAT:g}."""
     ranges = []
     for spectrum in PAPER_LOSSES:
-        losses = loss_curves(records, stage, spectrum=spectrum, gradient="cut", published=True)
+        losses = loss_curves(records, stage, spectrum=spectrum, published=True, **AS_PUBLISHED)
         ranges.append((losses.max(axis=1) - losses.min(axis=1)) / losses.mean(axis=1).abs())
     return judge_largest(pd.concat(ranges, axis=1).max(axis=1), "of the loss (1 = all of it)", below=FLAT)
 

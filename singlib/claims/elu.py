@@ -16,7 +16,10 @@ ours = partial(claim, ours=True)
 
 
 @ours(
-    "alpha-10-ends-higher", "1.4.1", "With a = 10, as the paper prints it, ELU ends at a higher loss than with a = 1."
+    "alpha-10-ends-higher",
+    "1.4.1",
+    "With a = 10, as the paper prints it, ELU ends at a higher loss than with a = 1.",
+    models={"elu_alpha": 10.0},
 )
 def ten_above_one(records: Records) -> Effect:
     """How far the autoencoder's training loss ends above that with a = 1; more than 0."""

@@ -42,7 +42,8 @@ class Note:
             return beside_target(records.profile, label, records.generated_file(self.cell.name, label))
         figure, axes = plt.subplots(figsize=(10, 3.6))
         axes.axis("off")
-        axes.text(0.5, 0.5, f"no finished model {self.cell.name}", ha="center", transform=axes.transAxes)
+        why = "no finished model" if self.cell in records.grid else "this grid has no model"
+        axes.text(0.5, 0.5, f"{why} {self.cell.name}", ha="center", transform=axes.transAxes)
         return figure
 
     def caption(self, records: Records) -> str:

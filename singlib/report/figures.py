@@ -33,8 +33,10 @@ COLOURS = {
     "MFC/ELU": "#CC79A7",
     "CQT/ReLU": "#56B4E9",
     "CQT/ELU": "#D55E00",
+    "MRSTFT/ReLU": "#000000",
+    "MRSTFT/ELU": "#888888",
 }
-MARKERS = {"STFT": "o", "MFC": "s", "CQT": "^", "brass1": "o", "brass1-3": "s", "brass1-5": "^"}
+MARKERS = {"STFT": "o", "MFC": "s", "CQT": "^", "MRSTFT": "D", "brass1": "o", "brass1-3": "s", "brass1-5": "^"}
 DASHES = {"ReLU": {}, "ELU": {"dashes": (4, 2)}}
 WIDTHS = {"MFC": 3.5, "STFT": 2, "CQT": 1.2}  # points; the flat lines of MFC and CQT lie upon each other
 TITLES = {"published": "as published (MFC, CQT: gradient cut)", "corrected": "corrected (gradient flows)"}
@@ -71,10 +73,11 @@ class Curves:
             and cell.elu_alpha == 1
         )
 
-    @property
-    def panels(self) -> tuple[str, ...]:
-        """Two panels where a loss exists with its gradient cut and flowing."""
-        return ("published",) if self.losses == ("STFT",) else ("published", "corrected")
+    def panels(self, records: Records) -> tuple[str, ...]:
+        """Return the ways the gradient goes: two where a loss exists with its gradient cut and flowing."""
+        if self.losses == ("STFT",):
+            return ("published",)
+        return ("published", "corrected") if records.profile.cut else ("corrected",)
 
     @property
     def column(self) -> str:
@@ -85,11 +88,11 @@ class Curves:
         """Return the rows of `Records.history` that each panel shows."""
         rows = records.history
         if rows.empty:
-            return dict.fromkeys(self.panels, rows)
+            return dict.fromkeys(self.panels(records), rows)
         shown = [cell.name for cell in records.grid if self.shows(cell)]
         rows = rows[(rows.stage == self.stage) & (rows.spectrum == self.spectrum) & rows.cell.isin(shown)]
         inside = {"published": rows.published, "corrected": rows.gradient == "flow"}
-        return {panel: rows[inside[panel]] for panel in self.panels}
+        return {panel: rows[inside[panel]] for panel in self.panels(records)}
 
     def draw(self, records: Records) -> Figure:
         """Draw the curves, a panel for each way the gradient goes; panels without a model say so."""
@@ -124,14 +127,15 @@ class Curves:
     def caption(self, records: Records) -> str:
         """Return the paper's caption, and how many models there are here if not its ten."""
         counts = {"published": records.profile.seeds(Cell()), "corrected": records.profile.seeds(Cell(loss="CQT"))}
-        if "10 identical" not in self.title or {counts[panel] for panel in self.panels} == {10}:
+        panels = self.panels(records)
+        if "10 identical" not in self.title or {counts[panel] for panel in panels} == {10}:
             return f"{self.title}."
-        return f"{self.title}. Here: {' and '.join(f'{counts[panel]} {panel}' for panel in self.panels)} of each kind."
+        return f"{self.title}. Here: {' and '.join(f'{counts[panel]} {panel}' for panel in panels)} of each kind."
 
     def summary(self, records: Records) -> str:
         """Return in words how each kind's mean loss changes from the first epoch to the last, and which ends lowest."""
-        parts = []
-        for panel, rows in self.select(records).items():
+        parts, panels = [], self.select(records)
+        for panel, rows in panels.items():
             if rows.empty:
                 continue
             means = rows.groupby([self.column, "activation", "epoch"], sort=False).loss.mean()
@@ -147,7 +151,7 @@ class Curves:
             ]
             if constant:
                 phrases.append(f"{', '.join(constant)} {'stays' if len(constant) == 1 else 'stay'} constant")
-            lead = {"published": "As published, ", "corrected": "Corrected, "}[panel] if len(self.panels) > 1 else ""
+            lead = {"published": "As published, ", "corrected": "Corrected, "}[panel] if len(panels) > 1 else ""
             lowest = f"; {ends['last'].idxmin()} ends lowest" if len(ends) > 1 else ""
             text = f"{lead}{', '.join(phrases)}{lowest}."
             parts.append(text[0].upper() + text[1:])

@@ -1,4 +1,4 @@
-"""The corrected models, those whose gradient flows: their losses and grades as tidy frames, and which are played.
+"""The models whose gradient flows, on every loss: their losses and grades as tidy frames, and which are played.
 
 A *kind* is a training loss and an activation, "CQT/ELU". Every frame has its columns also where no model is finished.
 """
@@ -9,7 +9,7 @@ from librosa import midi_to_hz
 from ..claims.comparisons import STAGES_OF_TIME
 from ..grading.grades import HEARD, SCORES, model_grade
 from ..grading.measures import TRACKED
-from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, Profile
+from ..grid import INSTRUMENT_SETS, LOSSES, PAPER_ACTIVATIONS, Cell, Profile
 from ..listening.spectrograms import Note
 from ..nsynth import Label, selection
 from ..runs.records import Records
@@ -82,7 +82,7 @@ def compared_models(instruments: str) -> dict[str, Cell]:
     """Return the corrected models of a set that are played side by side, by name: "STFT, ReLU"."""
     return {
         f"{loss}, {activation}": Cell(instruments, activation, loss)
-        for loss in PAPER_LOSSES
+        for loss in LOSSES
         for activation in PAPER_ACTIVATIONS
     }
 

@@ -11,14 +11,13 @@ from IPython.display import HTML, Markdown, display
 
 from .. import claims
 from ..grading.grades import GRADES
-from ..grid import PAPER_LOSSES, cells
+from ..grid import LOSSES, cells
 from ..runs import records as records_of
 from ..runs.records import Records
 from .figures import MARKS, STAMP, output_folder, save_markdown, taken_back
 
 PLAIN = claims.VERDICTS[:2]
 ABSENT = claims.VERDICTS[-1]
-CORRECTED = PAPER_LOSSES[1:]  # MFC, CQT
 # How an effect asks ("How far ELU's loss ends below ReLU's; more than 0."), so that its answer needs no minus sign.
 OPPOSITES = {"above": "below", "below": "above", "before": "after", "larger": "smaller", "faster": "slower"}
 COMPARISON = re.compile(rf"(?:How far|By how much) (.+?) ({'|'.join(OPPOSITES)}) (.+); ")
@@ -162,7 +161,8 @@ def in_short(checked: pd.DataFrame) -> Markdown:
     """List which of the paper's statements hold in these records and which do not, and count those left open."""
     paper = claims_of(checked, ours=False)
     tested = paper[paper.verdict != ABSENT]
-    parts = [f"Of {len(paper)} statements of the paper, {len(tested)} can be tested with these models."]
+    total = sum(not claim.ours for claim in claims.CLAIMS)
+    parts = [f"Of {total} statements of the paper, {len(tested)} can be tested with these models."]
     for verdict, lead in zip(PLAIN, ("Hold here", "Do not hold here"), strict=True):
         rows = tested[tested.verdict == verdict]
         lines = [f"- [{row.statement}](#claim-{row.key}) ({row.place}){taken_back(row)}" for row in rows.itertuples()]
@@ -197,6 +197,7 @@ def in_another_regime(checked: pd.DataFrame, records: Records) -> HTML:
         return HTML(f"<p>The records of {records.profile.beside}, to be compared with these, are not here.</p>")
     asked = [claim for claim in claims.CLAIMS if claim.key in set(checked.key)]
     here, there = (frame.set_index("key") for frame in (checked, claims.check(other, asked)))
+    here = here.loc[there.index]  # without the statements that only this grid has models for
     decided = here.verdict.isin(PLAIN) & there.verdict.isin(PLAIN)
     opposite = here.index[decided & (here.verdict != there.verdict)]
     ours, theirs = (f"{it.profile.regime}, C {it.profile.channels}" for it in (records, other))
@@ -228,7 +229,7 @@ def summarise(checked: pd.DataFrame, records: Records) -> Markdown:
     if not profile.evidence:
         regime += f" **A {STAMP}**; the result is [the recorded report](../recorded/report.html)."
     sentences = [
-        say_published(by_key),
+        *([say_published(by_key)] if profile.cut else []),
         "**With their gradient restored**, "
         + say_corrected(
             by_key, "trains", "the network trains on", "the network hardly trains on",
@@ -241,8 +242,8 @@ def summarise(checked: pd.DataFrame, records: Records) -> Markdown:
         ),
         say_activations(by_key),
     ]  # fmt: skip
-    if set(by_key.verdict[[f"{loss.lower()}-trains" for loss in CORRECTED]]) == {ABSENT}:
-        del sentences[2]  # it would say the same again
+    if set(by_key.verdict[by_key.index.str.endswith("-trains")]) == {ABSENT}:
+        del sentences[-2]  # it would say the same again
     return Markdown("\n".join([*(f"- {sentence}" for sentence in sentences), "", regime]))
 
 
@@ -261,9 +262,10 @@ def say_published(by_key: pd.DataFrame) -> str:
 
 
 def say_corrected(by_key: pd.DataFrame, what: str, holds: str, fails: str, finding: str, word: str, digits: int) -> str:
-    """Say what came of a claim on each corrected loss, those of one verdict and side together, in `word`."""
+    """Say what came of a claim on each loss but the STFT, those of one verdict and side together, in `word`."""
     leads = {"holds": holds, "does not hold": fails, "undecided": f"it is undecided whether {holds}"}
-    each = by_key.loc[[f"{loss.lower()}-{what}" for loss in CORRECTED]].assign(loss=CORRECTED)
+    losses = {f"{loss.lower()}-{what}": loss for loss in LOSSES}
+    each = by_key[by_key.index.isin(losses)].assign(loss=lambda rows: rows.index.map(losses))
     parts = []
     for (verdict, _, _), group in each.groupby(["verdict", "holm", each["size"] < 0], sort=False):
         losses, sizes = " and ".join(group.loss), " and ".join(f"{abs(size):.{digits}f}" for size in group["size"])

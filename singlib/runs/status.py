@@ -13,7 +13,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from ..files import held, read_json
-from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, STAGES, Profile, cells
+from ..grid import LOSSES, PAPER_ACTIVATIONS, PAPER_LOSSES, STAGES, Profile, cells
 from . import carried
 from .records import describe
 from .run_folder import Run
@@ -122,7 +122,8 @@ def summary(profile: Profile, states: pd.DataFrame | None = None) -> str:
     for (loss, activation, instruments), rows in states.groupby(["training_loss", "activation", "instruments"]):
         parts = [rows[rows.published], rows[~rows.published]]
         entries[instruments, f"{loss} {activation}"] = " + ".join(_counts(part) for part in parts if len(part))
-    columns = [f"{loss} {activation}" for loss in PAPER_LOSSES for activation in PAPER_ACTIVATIONS]
+    losses = [loss for loss in LOSSES if loss in PAPER_LOSSES or loss in set(states.training_loss)]
+    columns = [f"{loss} {activation}" for loss in losses for activation in PAPER_ACTIVATIONS]
     table = pd.Series(entries).unstack(fill_value="–")
     table = table.reindex(index=states.instruments.unique(), columns=columns, fill_value="–")
     head = f"{profile.name}: {_counts(states)}; in the table the published models + the others"
