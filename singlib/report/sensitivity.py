@@ -111,7 +111,8 @@ def vary_thresholds(records: Records) -> pd.DataFrame:
     now = grade_notes()
     drawn = pd.Series(np.random.default_rng(0).choice(GRADES, len(now)), now.index)
     checked, by_chance = (check(grades, claims.CLAIMS) for grades in (now, drawn))
-    on_grades = [claim for claim in claims.CLAIMS if checked["size"][claim.key] != by_chance["size"][claim.key]]
+    moved = checked.index[checked["size"].to_numpy() != by_chance["size"].to_numpy()]
+    on_grades = [claim for claim in claims.CLAIMS if claim.key in moved]
     rows = []
     for name, value in ((name, value * factor) for name, value in THRESHOLDS.items() for factor in (0.9, 1.1)):
         then = grade_notes(**{name: value})
