@@ -6,7 +6,8 @@ A `Cell` is one model of Table 1: instruments, activation, training loss. A `Pro
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class Profile:
     hidden: int = 1024  # units of the LSTM
     layers: int = 3  # of the LSTM
     epochs: tuple[int, int, int] = (50, 50, 20)  # autoencoder, LSTM, fine-tuning
-    keys_epochs: tuple[int, int, int] | None = None  # for keys models, if others; see `sized`
+    own_epochs: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)  # of some sets, if others; see `sized`
     batch: int = 64  # notes
     optimiser: str | tuple[str, str, str] = "adam"  # one of OPTIMISERS, or one for each stage
     learning_rate: float | tuple[float, float, float] = 3e-4  # the highest, or one for each stage
@@ -122,9 +123,8 @@ class Profile:
         check_choice("schedule", self.schedule, SCHEDULES)
 
     def sized(self, cell: Cell) -> Profile:
-        """Return the profile with the epochs of one cell: keys models may be trained for fewer."""
-        own = self.keys_epochs if cell.instruments == "keys" else None
-        return replace(self, epochs=own or self.epochs, keys_epochs=None)
+        """Return the profile with the epochs of one cell: some sets may be trained for more, or for fewer."""
+        return replace(self, epochs=self.own_epochs.get(cell.instruments, self.epochs), own_epochs={})
 
     @property
     def by_stage(self) -> list[tuple[str, float]]:
@@ -134,14 +134,16 @@ class Profile:
 
     @property
     def regime(self) -> str:
-        """The regime in words: ``50/50/20 epochs, batches of 16, Adam 3e-4``."""
-        epochs = ["/".join(map(str, epochs)) for epochs in (self.epochs, self.keys_epochs) if epochs]
-        keys = f" (keys {epochs[1]})" if len(epochs) > 1 else ""
+        """The regime in words: ``50/50/20 epochs (keys 20/20/8), batches of 16, Adam 3e-4``."""
+        own: dict[tuple[int, int, int], list[str]] = {}
+        for name, epochs in self.own_epochs.items():
+            own.setdefault(epochs, []).append(name)
+        others = "; ".join(f"{', '.join(names)} {'/'.join(map(str, epochs))}" for epochs, names in own.items())
         rates = [
             f"{name.capitalize()} {np.format_float_scientific(rate, trim='-', exp_digits=1)}"
             for name, rate in self.by_stage
         ]
-        words = [f"{epochs[0]} epochs{keys}", f"batches of {self.batch}"]
+        words = ["/".join(map(str, self.epochs)) + " epochs" + f" ({others})" * bool(own), f"batches of {self.batch}"]
         words.append(rates[0] if len(set(rates)) == 1 else "/".join(rates))
         if self.warm_up:
             words.append(f"warmed up over {self.warm_up} updates")
@@ -227,7 +229,7 @@ PROFILES = {
             channels=256,
             hidden=128,
             epochs=(200, 200, 80),
-            keys_epochs=(50, 50, 20),
+            own_epochs={"keys": (50, 50, 20)},
             batch=4,
             learning_rate=5e-4,
             evidence=True,
@@ -251,7 +253,7 @@ PROFILES["recorded-long"] = replace(
     PROFILES["recorded-many-updates"],
     name="recorded-long",
     epochs=(600, 600, 240),
-    keys_epochs=None,
+    own_epochs={},
     subset=("keys-ReLU-STFT-flow-0", "mallet-ReLU-STFT-flow-0"),
     question="What do keys and mallet sound like after three times the updates?",
     beside=None,

@@ -37,6 +37,10 @@ def test_the_recorded_grid_is_the_papers_and_no_statement_rests_on_one_pair():
 def test_a_regime_is_named():
     assert PROFILES["recorded"].regime == "50/50/20 epochs, batches of 16, Adam 3e-4"
     assert PROFILES["recorded-many-updates"].regime.startswith("200/200/80 epochs (keys 50/50/20), batches of 4")
+    some = {"voice": (9, 9, 4), "keys": (5, 5, 2), "brass1": (9, 9, 4)}
+    several = replace(PROFILES["recorded"], own_epochs=some)
+    assert several.regime.startswith("50/50/20 epochs (voice, brass1 9/9/4; keys 5/5/2), batches of 16")
+    assert several.sized(Cell("voice")).regime.startswith("9/9/4 epochs, batches")
     muon = replace(
         PROFILES["recorded"], optimiser="muon", learning_rate=2.5e-3, warm_up=100, schedule="cosine", averaged_epochs=5
     )

@@ -32,7 +32,7 @@ from singlib.runs.training import STAGES, Trainer
 HERE = Path(__file__).parent
 MUON = replace(
     PROFILES["recorded-many-updates"],
-    keys_epochs=None,
+    own_epochs={},
     optimiser="muon",
     learning_rate=2.5e-3,
     warm_up=100,

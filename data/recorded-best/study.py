@@ -44,7 +44,7 @@ BRASS = Cell("brass1-3", seed=100)
 def setting(cost: tuple[float, ...] = MUON, cell: Cell = BRASS, **changes: object) -> tuple[Cell, Profile]:
     """Return a cell and its profile: Muon as first tried, with some changes, in as many epochs as the seconds give."""
     best = {"optimiser": "muon", "learning_rate": 2.5e-3, "warm_up": 100, "schedule": "cosine"} | changes
-    profile = replace(PROFILES["recorded-many-updates"], name="study", keys_epochs=None, **best)
+    profile = replace(PROFILES["recorded-many-updates"], name="study", own_epochs={}, **best)
     batches = -(-NOTES[cell.instruments] // profile.batch)
     epochs = (round(1000 * seconds / (step * batches)) for seconds, step in zip(SECONDS, cost, strict=True))
     return cell, replace(profile, epochs=tuple(epochs))
