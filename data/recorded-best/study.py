@@ -32,8 +32,8 @@ from singlib.runs.training import STAGES, Trainer
 HERE = Path(__file__).parent
 SIZES = ("channels", "hidden", "batch", "warm_up", "schedule", "averaged_epochs", "bfloat16")
 
-# What each stage may cost in seconds of one core. A step's milliseconds in each stage, measured before the study (AMD
-# EPYC, AVX2, two other jobs beside it), turn that into epochs.
+# What each stage may cost in seconds of one core, 1,200 in all. Milliseconds of a step in each stage, measured before
+# the study (AMD EPYC, AVX2, two other jobs beside it), turn that into epochs.
 SECONDS = (600, 300, 300)
 NOTES = {"brass1-3": 158, "keys": 119}
 ADAM, MUON, BROAD, BROAD_ADAM = (165, 115, 143), (242, 278, 226), (274, 334, 250), (199, 157, 222)
@@ -41,12 +41,14 @@ BATCH_8, BATCH_16, C512_16 = (401, 385, 348), (735, 538, 654), (1792, 646, 1419)
 BRASS = Cell("brass1-3", seed=100)
 
 
-def setting(cost: tuple[float, ...] = MUON, cell: Cell = BRASS, **changes: object) -> tuple[Cell, Profile]:
+def setting(
+    cost: tuple[float, ...] = MUON, cell: Cell = BRASS, spent: tuple[int, ...] = SECONDS, **changes: object
+) -> tuple[Cell, Profile]:
     """Return a cell and its profile: Muon as first tried, with some changes, in as many epochs as the seconds give."""
     best = {"optimiser": "muon", "learning_rate": 2.5e-3, "warm_up": 100, "schedule": "cosine"} | changes
     profile = replace(PROFILES["recorded-many-updates"], name="study", own_epochs={}, **best)
     batches = -(-NOTES[cell.instruments] // profile.batch)
-    epochs = (round(1000 * seconds / (step * batches)) for seconds, step in zip(SECONDS, cost, strict=True))
+    epochs = (round(1000 * seconds / (step * batches)) for seconds, step in zip(spent, cost, strict=True))
     return cell, replace(profile, epochs=tuple(epochs))
 
 
@@ -71,16 +73,18 @@ SETTINGS = {
     "batch 16, rate 5e-3": setting(BATCH_16, batch=16, warm_up=25, learning_rate=5e-3),
     "keys, adam": adam(cell=KEYS),
     "keys, muon": setting(cell=KEYS),
+    # Where is the time spent best?
+    "half in the fine-tuning": setting(spent=(300, 300, 600)),
+    "C 512, batch 16": setting(C512_16, channels=512, batch=16, warm_up=25, learning_rate=5e-3),
     "adam, cosine": adam(warm_up=100, schedule="cosine", learning_rate=1e-3),
     # The LSTM and the fine-tuning on the same autoencoder.
-    "lstm adam 5e-4": by_stage(("adam", 5e-4)),
+    "lstm muon 5e-3": by_stage(("muon", 5e-3)),
     "lstm adam 2e-3": by_stage(("adam", 2e-3)),
-    "tuning adam 5e-4": by_stage(("muon", 2.5e-3), ("adam", 5e-4)),
-    "tuning muon 1e-3": by_stage(("muon", 2.5e-3), ("muon", 1e-3)),
     "lstm muon 1e-3": by_stage(("muon", 1e-3)),
+    "tuning muon 1e-3": by_stage(("muon", 2.5e-3), ("muon", 1e-3)),
+    "tuning adam 5e-4": by_stage(("muon", 2.5e-3), ("adam", 5e-4)),
     "batch 16": setting(BATCH_16, batch=16, warm_up=25),
     "batch 8": setting(BATCH_8, batch=8, warm_up=50),
-    "C 512, batch 16": setting(C512_16, channels=512, batch=16, warm_up=25),
     "rate 1.25e-3": setting(learning_rate=1.25e-3),
     "rate 5e-3": setting(learning_rate=5e-3),
     "average": setting(averaged_epochs=10),
@@ -91,7 +95,6 @@ SETTINGS = {
     "MFC": setting(cell=replace(BRASS, loss="MFC")),
     "MRSTFT, adam": adam(BROAD_ADAM, cell=replace(BRASS, loss="MRSTFT")),
     "keys, MRSTFT": setting(BROAD, cell=replace(KEYS, loss="MRSTFT")),
-    "keys, C 512, batch 16": setting(C512_16, channels=512, batch=16, warm_up=25, cell=KEYS),
 }
 
 
