@@ -36,65 +36,61 @@ SIZES = ("channels", "hidden", "batch", "warm_up", "schedule", "averaged_epochs"
 # the study (AMD EPYC, AVX2, two other jobs beside it), turn that into epochs.
 SECONDS = (600, 300, 300)
 NOTES = {"brass1-3": 158, "keys": 119}
-ADAM, MUON, BROAD, BROAD_ADAM = (165, 115, 143), (242, 278, 226), (274, 334, 250), (199, 157, 222)
-BATCH_8, BATCH_16, C512_16 = (401, 385, 348), (735, 538, 654), (1792, 646, 1419)
+ADAM, MUON, BROAD = (165, 115, 143), (242, 278, 226), (274, 334, 250)  # batches of 4
+MUON_16, BROAD_16, C512_16 = (735, 538, 654), (863, 762, 750), (1792, 646, 1419)
+MUON_32 = (1400, 950, 1250)
 BRASS = Cell("brass1-3", seed=100)
+KEYS = replace(BRASS, instruments="keys")
 
 
 def setting(
-    cost: tuple[float, ...] = MUON, cell: Cell = BRASS, spent: tuple[int, ...] = SECONDS, **changes: object
+    cost: tuple[float, ...] = MUON_16, cell: Cell = BRASS, spent: tuple[int, ...] = SECONDS, **changes: object
 ) -> tuple[Cell, Profile]:
-    """Return a cell and its profile: Muon as first tried, with some changes, in as many epochs as the seconds give."""
-    best = {"optimiser": "muon", "learning_rate": 2.5e-3, "warm_up": 100, "schedule": "cosine"} | changes
+    """Return a cell and its profile, Muon in batches of 16, with some changes; in as many epochs as the time gives."""
+    best = {"optimiser": "muon", "batch": 16, "learning_rate": 5e-3, "warm_up": 25, "schedule": "cosine"} | changes
     profile = replace(PROFILES["recorded-many-updates"], name="study", own_epochs={}, **best)
     batches = -(-NOTES[cell.instruments] // profile.batch)
     epochs = (round(1000 * seconds / (step * batches)) for seconds, step in zip(spent, cost, strict=True))
     return cell, replace(profile, epochs=tuple(epochs))
 
 
+def small_batches(cost: tuple[float, ...] = MUON, **changes: object) -> tuple[Cell, Profile]:
+    """Return Muon in batches of 4, as first tried, with some changes."""
+    return setting(cost, **{"batch": 4, "learning_rate": 2.5e-3, "warm_up": 100} | changes)
+
+
 def adam(cost: tuple[float, ...] = ADAM, **changes: object) -> tuple[Cell, Profile]:
     """Return Adam as in `recorded-many-updates`, with some changes."""
-    same = {"optimiser": "adam", "learning_rate": 5e-4, "warm_up": 0, "schedule": "constant"}
+    same = {"optimiser": "adam", "batch": 4, "learning_rate": 5e-4, "warm_up": 0, "schedule": "constant"}
     return setting(cost, **same | changes)
 
 
-def by_stage(lstm: tuple[str, float], tuning: tuple[str, float] = ("muon", 2.5e-3)) -> tuple[Cell, Profile]:
-    """Return Muon on the autoencoder, and other optimisers and rates after it."""
-    names, rates = zip(("muon", 2.5e-3), lstm, tuning, strict=True)
-    cost = tuple({"adam": ADAM, "muon": MUON}[name][stage] for stage, name in enumerate(names))
-    return setting(cost, optimiser=names, learning_rate=rates)
-
-
-KEYS = replace(BRASS, instruments="keys")
 SETTINGS = {
     "adam": adam(),
-    "muon": setting(),
-    "MRSTFT": setting(BROAD, cell=replace(BRASS, loss="MRSTFT")),
-    "batch 16, rate 5e-3": setting(BATCH_16, batch=16, warm_up=25, learning_rate=5e-3),
+    "muon": small_batches(),
+    "MRSTFT": small_batches(BROAD, cell=replace(BRASS, loss="MRSTFT")),
+    "batch 16, rate 5e-3": setting(),
+    # From here on a change each of the last: batches of 16 teach the LSTM more.
     "keys, adam": adam(cell=KEYS),
-    "keys, muon": setting(cell=KEYS),
-    # Where is the time spent best?
+    "keys": setting(cell=KEYS),
     "half in the fine-tuning": setting(spent=(300, 300, 600)),
-    "C 512, batch 16": setting(C512_16, channels=512, batch=16, warm_up=25, learning_rate=5e-3),
+    "C 512": setting(C512_16, channels=512),
+    "MRSTFT, batch 16": setting(BROAD_16, cell=replace(BRASS, loss="MRSTFT")),
+    "rate 1e-2": setting(learning_rate=1e-2),
+    "keys, MRSTFT": setting(BROAD_16, cell=replace(KEYS, loss="MRSTFT")),
+    "batch 32, rate 1e-2": setting(MUON_32, batch=32, warm_up=12, learning_rate=1e-2),
     "adam, cosine": adam(warm_up=100, schedule="cosine", learning_rate=1e-3),
-    # The LSTM and the fine-tuning on the same autoencoder.
-    "lstm muon 5e-3": by_stage(("muon", 5e-3)),
-    "lstm adam 2e-3": by_stage(("adam", 2e-3)),
-    "lstm muon 1e-3": by_stage(("muon", 1e-3)),
-    "tuning muon 1e-3": by_stage(("muon", 2.5e-3), ("muon", 1e-3)),
-    "tuning adam 5e-4": by_stage(("muon", 2.5e-3), ("adam", 5e-4)),
-    "batch 16": setting(BATCH_16, batch=16, warm_up=25),
-    "batch 8": setting(BATCH_8, batch=8, warm_up=50),
-    "rate 1.25e-3": setting(learning_rate=1.25e-3),
-    "rate 5e-3": setting(learning_rate=5e-3),
-    "average": setting(averaged_epochs=10),
-    "average, constant rate": setting(averaged_epochs=10, schedule="constant"),
+    # Stages after the first, on the same autoencoder.
+    "lstm rate 1e-2": setting(learning_rate=(5e-3, 1e-2, 5e-3)),
+    "lstm rate 2.5e-3": setting(learning_rate=(5e-3, 2.5e-3, 5e-3)),
+    "tuning rate 2.5e-3": setting(learning_rate=(5e-3, 5e-3, 2.5e-3)),
     "ELU": setting(cell=replace(BRASS, activation="ELU")),
-    "MRSTFT, ELU": setting(BROAD, cell=replace(BRASS, loss="MRSTFT", activation="ELU")),
+    "MRSTFT, ELU": setting(BROAD_16, cell=replace(BRASS, loss="MRSTFT", activation="ELU")),
+    "rate 2.5e-3": setting(learning_rate=2.5e-3),
+    "average, constant rate": setting(averaged_epochs=10, schedule="constant"),
     "CQT": setting(cell=replace(BRASS, loss="CQT")),
     "MFC": setting(cell=replace(BRASS, loss="MFC")),
-    "MRSTFT, adam": adam(BROAD_ADAM, cell=replace(BRASS, loss="MRSTFT")),
-    "keys, MRSTFT": setting(BROAD, cell=replace(KEYS, loss="MRSTFT")),
+    "keys, C 512": setting(C512_16, channels=512, cell=KEYS),
 }
 
 
