@@ -68,7 +68,12 @@ def curves(of, loss, stages=("autoencoder",), spectra=LOSSES, epochs=50):
     for cell in of:
         for stage in stages:
             for spectrum in spectra:
-                columns = {"stage": stage, "epoch": T[: epochs + 1], "spectrum": spectrum}
+                columns = {
+                    "stage": stage,
+                    "epoch": T[: epochs + 1],
+                    "updates": 8 * T[: epochs + 1],
+                    "spectrum": spectrum,
+                }
                 role = "train" if spectrum == cell.loss and stage != "lstm" else "side"
                 values = loss(cell, spectrum, T.astype(float))[: epochs + 1]
                 parts.append(pd.DataFrame(columns | {"role": role, "loss": values} | describe(cell)))
@@ -717,6 +722,20 @@ def test_models_of_several_instruments_are_set_beside_those_of_the_same_epochs()
     many = "recorded-many-updates"
     assert said("keys", many)["size"] == 0  # keys models: 50/50/20 epochs, all others 200/200/80
     assert said("keys", "recorded")["size"] > 0 and said("mallet", many)["size"] > 0
+
+
+def test_models_of_several_instruments_are_set_beside_those_of_the_same_cost():
+    profile = replace(WHOLE, own_epochs={"brass1": (250, 250, 100)})
+    records = notes(ALL_SETS, lambda cell, *_: 0 if cell.instruments == "brass1" else 2)
+    records = replace(records, profile=profile)
+    asked = [BY_KEY["several-sound-better"]]
+    assert check(records, asked)["size"][0] == 0, "brass1 has other epochs than all that it could be set beside"
+    made = {"brass1": 500, "brass1-3": 520, "brass1-5": 750}
+    history = pd.DataFrame(
+        [describe(cell) | {"stage": "autoencoder", "updates": made.get(cell.instruments, 400)} for cell in ALL_SETS]
+    )
+    found = check(replace(records, history=history), asked).iloc[0]
+    assert found.by_set == "k+m+v 0 (2); brass1-3 2 (2)", "not brass1-5, which made half as many updates again"
 
 
 def test_rank_correlation_is_spearmans():
