@@ -95,7 +95,8 @@ class Profile:
     keys_corrected: int | None = None  # of each corrected keys cell; None: as many as of the published ones
     stft_models: int = 1  # of each STFT cell of the other sets (the paper: 1, which says nothing of the next)
     keys_ten: int = 0  # keys models with the paper's a = 10 (ELU, STFT), outside its grid
-    mrstft_models: int = 0  # of each set and activation, trained on the MRSTFT, outside the paper's grid
+    # Of each activation, by set, trained on the MRSTFT, outside the paper's grid.
+    mrstft_models: Mapping[str, int] = field(default_factory=dict)
     cut: bool = True  # whether there are models of MFC and CQT as published, their gradient cut
     channels: int = 4096  # C, of the convolutions
     dimension: int = 128  # D, of a code
@@ -160,7 +161,7 @@ class Profile:
         if cell.gradient == "cut" and not self.cut:
             return 0
         if cell.loss == "MRSTFT":
-            return self.mrstft_models
+            return self.mrstft_models.get(cell.instruments, 0)
         if cell.instruments != "keys":
             return self.stft_models if cell.loss == "STFT" else 1
         return self.keys_models if cell.published or self.keys_corrected is None else self.keys_corrected

@@ -27,7 +27,9 @@ from singlib.report import verdicts
 from singlib.runs.records import Records, describe
 
 T = np.arange(51)
-WHOLE = replace(PROFILES["recorded"], mrstft_models=3)  # a grid of every kind of model that there is a claim on
+WHOLE = replace(
+    PROFILES["recorded"], mrstft_models=dict.fromkeys(INSTRUMENT_SETS, 3)
+)  # a grid of every kind of model that there is a claim on
 BY_KEY = {claim.key: claim for claim in CLAIMS}
 # On experiments beside the grid: tests/test_questions.py.
 QUESTIONS = {claim.key for claim in CLAIMS if claim.measure.func.__module__ == questions.__name__}
@@ -569,7 +571,7 @@ def test_a_grid_is_not_asked_of_models_that_it_has_not():
     of = cells(WHOLE)
     graded = notes([cell for cell in of if cell.instruments == "mallet"], lambda *_: 3)
     asked = check(graded).set_index("key")
-    without = check(replace(graded, profile=replace(WHOLE, cut=False, mrstft_models=0, keys_ten=0))).set_index("key")
+    without = check(replace(graded, profile=replace(WHOLE, cut=False, mrstft_models={}, keys_ten=0))).set_index("key")
     gone = set(asked.index) - set(without.index)
     assert gone == {key for key in BY_KEY if key.startswith(("published", "mrstft", "alpha-10-ends"))}
     pd.testing.assert_frame_equal(without.drop(columns="regime"), asked.loc[without.index].drop(columns="regime"))

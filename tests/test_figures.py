@@ -94,7 +94,7 @@ def test_missing_cells_are_named_and_not_drawn():
 
 
 def test_a_grid_without_its_gradient_cut_and_with_a_loss_of_ours(monkeypatch):
-    profile = replace(PROFILES["quick"], name="ours", cut=False, mrstft_models=2)
+    profile = replace(PROFILES["quick"], name="ours", cut=False, mrstft_models={"brass1": 2})
     monkeypatch.setitem(PROFILES, "ours", profile)
     ours = made_up("ours")
     drawn = figures.draw(1, ours)
