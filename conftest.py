@@ -22,7 +22,15 @@ def make_root(folder: Path) -> Path:
     """Make a folder that singlib can take for its root, with the project's data and notebooks."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
-    for carried in ("mini", "recorded", "recorded-many-updates", "recorded-long", "questions", "songs"):
+    for carried in (
+        "mini",
+        "recorded",
+        "recorded-many-updates",
+        "recorded-long",
+        "recorded-best",
+        "questions",
+        "songs",
+    ):
         (folder / "data" / carried).symlink_to(PROJECT / "data" / carried)
     (folder / "notebooks").symlink_to(PROJECT / "notebooks")
     return folder

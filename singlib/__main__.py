@@ -34,7 +34,9 @@ class _Commands(typer.core.TyperGroup):
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda")]
-ProfileName = Annotated[str, typer.Option(help="smoke, quick, recorded, recorded-many-updates, recorded-long or paper")]
+ProfileName = Annotated[
+    str, typer.Option(help="smoke, quick, recorded, recorded-best, recorded-many-updates, recorded-long or paper")
+]
 
 
 def _version(asked: bool) -> None:

@@ -180,6 +180,25 @@ def test_the_study_of_sizes_is_of_its_script_as_it_is_now(monkeypatch):
     )
 
 
+def test_the_study_of_the_recipe_is_of_its_script_and_told_in_its_readme(monkeypatch):
+    folder = PROJECT / "data" / "recorded-best"
+    monkeypatch.syspath_prepend(folder)
+    settings = importlib.import_module("study").SETTINGS
+    kept = pd.read_parquet(folder / "study.parquet")
+    for name, signature in kept.groupby("experiment").signature.unique().items():
+        assert list(signature) == [study.signature(study.settings(*settings[name], grading=run_folder.GRADING))], name
+    told = {}
+    for line in (folder / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in kept.experiment.values:
+            told[cells[0]] = [tuple(map(float, cell.split(" / "))) for cell in cells[2:]]
+    shown = {"epochs": 0, "STFT": 4, "score": 2, "in_tune": 0, "noise": 1, "cpu_seconds": 0}
+    assert told == {
+        name: [tuple(rows[column].round(digits)) for column, digits in shown.items()]
+        for name, rows in kept.groupby("experiment")
+    }
+
+
 @pytest.mark.parametrize(("profile", "published"), [(RECORDED[0], 108), (RECORDED[1], 84)])
 def test_the_whole_grid_is_on_record(profile, published):
     assert carried.fresh_cells(profile) == cells(profile)
