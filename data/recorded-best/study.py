@@ -82,6 +82,9 @@ SETTINGS = {
     "MRSTFT, batch 16": setting(BROAD_16, cell=replace(BRASS, loss="MRSTFT")),
     "keys, C 512": setting(C512, channels=512, cell=KEYS),
     "MRSTFT, C 512": setting(C512, channels=512, cell=replace(BRASS, loss="MRSTFT")),
+    # What the grid, 96 models in 20 core-hours, can pay for: does width pay there, too?
+    "C 256, short": setting((661, 480, 600), spent=(330, 170, 180)),
+    "C 512, short": setting(C512, spent=(390, 150, 180), channels=512),
     "C 1024": setting(C1024, channels=1024),
     "half in the fine-tuning": setting(spent=(300, 300, 600)),
     "rate 1e-2": setting(learning_rate=1e-2),
