@@ -160,7 +160,7 @@ def test_carrying_needs_finished_models(smoke_root):
     assert "unknown cell 'voice-ReLU-STFT-flow-0'" in done.stderr and done.returncode == 1
 
 
-@pytest.mark.parametrize("profile", RECORDED, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", [*RECORDED, PROFILES["recorded-best"]], ids=lambda profile: profile.name)
 def test_what_is_on_record_is_of_the_recipe_of_now(profile):
     """No change of sizes, recipe or marker may make hours of training stale unseen."""
     names = {place.parent.name for place in (PROJECT / "data" / profile.name / "cells").glob("*/done.json")}
