@@ -110,6 +110,7 @@ def test_an_elu_of_another_alpha_is_another_cell():
 
 def test_unknown_profile_is_named():
     with pytest.raises(
-        ValueError, match="unknown profile 'fast'; choose one of smoke, quick, recorded, recorded-many-updates, recorded-best"
+        ValueError,
+        match="unknown profile 'fast'; choose one of smoke, quick, recorded, recorded-many-updates, recorded-best",
     ):
         profile_named("fast")
