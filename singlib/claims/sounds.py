@@ -150,8 +150,8 @@ def lead_of_several(records: Records) -> Effect:
     many updates, to a tenth.
     """
     epochs = {name: records.profile.sized(Cell(name)).epochs for name in INSTRUMENT_SETS}
-    made = records.history[records.history.stage == "autoencoder"] if len(records.history) else pd.DataFrame()
-    updates = made.groupby("instruments").updates.max().to_dict() if len(made) else {}
+    history = records.history  # without columns where nothing is trained
+    updates = {} if history.empty else history[history.stage == "autoencoder"].groupby("instruments").updates.max()
     notes = select(records.quality, **STFT).assign(score=lambda notes: notes.grade.map(SCORES))
     grades = notes.groupby(["instruments", "activation", "seed", "role"], sort=False).score.mean().reset_index()
     several = grades[grades.instruments.isin(("k+m+v", *SEVERAL_BRASS))]
