@@ -231,3 +231,17 @@ def test_table_3_shows_missing_and_never_calculated_entries():
     assert table.loc[("brass1", "corrected"), "CQT/ReLU"] == "-"
     assert table.loc[("keys", "published"), "STFT/ELU"] == "++"
     assert table.loc[("k+m+v", "paper"), "STFT/ReLU"] == "++"
+    assert table3.taus(some).loc["published", "entries (all)"] == 24, "the 30 that Table 1 counts, less voice's"
+
+
+def test_table_3_has_our_loss_and_no_row_of_cut_models_where_the_grid_says_so():
+    some = made_up("recorded-best")
+    table = table3.table(some)
+    assert table.index.unique("grade").tolist() == ["paper", "corrected"]
+    assert table.columns.tolist()[-2:] == ["MRSTFT/ReLU", "MRSTFT/ELU"]
+    assert table.loc[("keys", "paper"), "MRSTFT/ReLU"] == "not calculated"
+    assert table.loc[("keys", "corrected"), "MRSTFT/ReLU"] == "-"
+    assert table3.taus(some).loc["corrected", "entries (STFT)"] == 14
+    drawn = table3.draw(some)
+    assert [panel.get_title() for panel in drawn.axes[-2:]] == ["MFC, ELU", "MRSTFT, ELU"]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["authors' ears", "gradient restored"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import product, zip_longest
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,7 +10,7 @@ from IPython.display import SVG, display
 from matplotlib.figure import Figure
 
 from ..grading.grades import GRADES, SCORES, ModelGrade, model_grade
-from ..grid import PAPER_ACTIVATIONS, Cell
+from ..grid import LOSSES, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, cells
 from ..listening import blind_test
 from ..runs.records import Records
 from .figures import output_folder, stamp
@@ -43,7 +43,12 @@ SCALE = {
     "++": ("clean and bright like the note", "#253494", "#fff"),
 }
 FEW = 5  # entries: the order of fewer says nothing
-_COLUMNS = list(product(("STFT", "CQT", "MFC"), PAPER_ACTIVATIONS))
+_ORDER = ("STFT", "CQT", "MFC", "MRSTFT")  # of the losses in Table 3, and ours
+
+
+def losses(grid: list[Cell]) -> list[str]:
+    """Return the paper's losses, and after them those that a grid has beside."""
+    return [loss for loss in LOSSES if loss in PAPER_LOSSES or any(cell.loss == loss for cell in grid)]
 
 
 def entry(grid: list[Cell], *entry: str) -> list[Cell]:
@@ -57,22 +62,24 @@ def perceived(records: Records) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each ``instruments``, ``loss``, ``activation`` and ``source`` ("paper": the authors' ears; "published"
-        and "corrected": `singlib.grading.grades`; with ", listeners": `singlib.listening.blind_test`, if there are
-        any): ``grade``, with its 95 % interval, as "o/+ [o, +]", "not calculated" or "missing"; and the same as
-        numbers, 0 to 5: ``score``, ``low``, ``high``.
+        A row for each ``instruments``, ``loss``, ``activation`` and ``source``. Sources are "paper", the authors' ears;
+        "corrected" and, if the grid has models with their gradient cut, "published", `singlib.grading.grades`; and,
+        if there are any ratings, each of the two with ", listeners", `singlib.listening.blind_test`. ``grade``, with
+        its 95 % interval, is as "o/+ [o, +]", "not calculated" or "missing"; ``score``, ``low`` and ``high`` are the
+        same as numbers, 0 to 5.
     """
     ratings = blind_test.load(records)
     ratings = ratings[ratings.reliable]
+    columns = list(product(sorted(losses(records.grid), key=_ORDER.index), PAPER_ACTIVATIONS))
     rows = []
     for instruments, grades in PAPER_GRADES.items():
-        for (loss, activation), paper in zip(_COLUMNS, grades, strict=True):
+        for (loss, activation), paper in zip_longest(columns, grades):
             kind = entry(records.grid, instruments, loss, activation)
-            names_of = {
-                "published": [cell.name for cell in kind if cell.published],
-                "corrected": [cell.name for cell in kind if cell.gradient == "flow"],
-            }
-            by_source: dict[str, ModelGrade | str] = {"paper": ModelGrade(*[float(SCORES[paper])] * 3)}
+            names_of = {"corrected": [cell.name for cell in kind if cell.gradient == "flow"]}
+            if records.profile.cut:
+                names_of = {"published": [cell.name for cell in kind if cell.published]} | names_of
+            graded = ModelGrade(*[float(SCORES[paper])] * 3) if paper else NOT_CALCULATED
+            by_source: dict[str, ModelGrade | str] = {"paper": graded}
             for source, names in names_of.items():
                 by_source[source] = _grade(records.quality, names)
                 if len(ratings):
@@ -122,7 +129,7 @@ def in_html(table: pd.DataFrame) -> str:
     colours = {source: STYLES[source.split(",")[0]]["color"] for source in sources}
     marks = {source_name(source): f"border-left: 5px solid {mark}" for source, mark in colours.items()}
     named = table.rename(index=source_name, level="grade")
-    named.columns = pd.MultiIndex.from_tuples(_COLUMNS)
+    named.columns = pd.MultiIndex.from_tuples([tuple(name.split("/")) for name in named.columns])
     styled = named.style.map(colour).map_index(marks.get, level="grade").format(text).hide(names=True)
     scale = "; ".join(
         f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, (meaning, *_) in SCALE.items()
@@ -135,9 +142,11 @@ def draw(records: Records) -> Figure:
     """Draw Table 3: a panel for each loss and activation, a dot with its 95 % interval for each source and set."""
     tidy = perceived(records)
     sets, sources = list(PAPER_GRADES), list(tidy.source.unique())
-    figure, axes = plt.subplots(2, 3, figsize=(8, 6.4), sharex=True, sharey=True, layout="constrained")
-    for panel, (loss, activation) in zip(axes.T.flat, _COLUMNS, strict=True):
-        entries = tidy[(tidy.loss == loss) & (tidy.activation == activation) & tidy.score.notna()]
+    panels = tidy.groupby(["loss", "activation"], sort=False)
+    wide = len(panels) // 2
+    figure, axes = plt.subplots(2, wide, figsize=(8 / 3 * wide, 6.4), sharex=True, sharey=True, layout="constrained")
+    for panel, ((loss, activation), entries) in zip(axes.T.flat, panels, strict=True):
+        entries = entries[entries.score.notna()]
         for place, source in enumerate(sources):
             if loss == "STFT" and source.startswith("published"):
                 continue  # the same models as "corrected"
@@ -168,11 +177,12 @@ def draw(records: Records) -> Figure:
 def taus(records: Records) -> pd.DataFrame:
     """Compare grades with the paper's: Kendall's tau-b (1: the same order, 0: none) over the entries both have.
 
-    Over all entries, and over the 14 STFT entries alone: the paper grades nearly all others "-", so over
-    all of them it is enough to tell STFT from the rest. Entries that were never calculated are left out.
+    Over all entries that the authors calculated (Table 1), and over the 14 STFT entries alone: the paper grades nearly
+    all others "-", so over all of them it is enough to tell STFT from the rest.
     """
     tidy = perceived(records).pivot(index=["instruments", "loss", "activation"], columns="source", values="grade")
-    tidy = tidy[tidy.published != NOT_CALCULATED].map(lambda grade: SCORES.get(grade.split(" ")[0])).astype(float)
+    theirs = [(cell.instruments, cell.loss, cell.activation) for cell in cells("paper") if cell.published]
+    tidy = tidy[tidy.index.isin(theirs)].map(lambda grade: SCORES.get(grade.split(" ")[0])).astype(float)
     columns = {}
     for which, part in (("all", tidy), ("STFT", tidy.xs("STFT", level="loss"))):
         columns[f"entries ({which})"] = part.count()
@@ -190,10 +200,10 @@ def say_taus(records: Records) -> str:
             if row[f"entries ({which})"] >= FEW
         ]
         parts.append(f"{source_name(source)} {' and '.join(orders) or '(too few entries yet)'}")
-    return (
-        f"Kendall's tau with the authors' order (1: the same, 0: no relation): {', '.join(parts)}. On the STFT both "
-        "rows are the same models: its gradient was never lost."
-    )
+    text = f"Kendall's tau with the authors' order (1: the same, 0: no relation): {', '.join(parts)}."
+    if records.profile.cut:
+        text += " On the STFT both rows are the same models: its gradient was never lost."
+    return text
 
 
 def show_picture(records: Records) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from .. import nsynth
-from ..grid import INSTRUMENT_SETS, LOSSES, PAPER_ACTIVATIONS, PAPER_LOSSES, PROFILES, Cell, cells
+from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, PROFILES, Cell, cells
 from ..nsynth import selection
 from ..runs.records import Records
 from ..runs.run_folder import GRADING
@@ -73,7 +73,6 @@ def table_1(records: Records) -> pd.DataFrame:
     """
     done = set(records.history.get("cell", []))
     counts = selection.counts(records.profile.data)
-    losses = [loss for loss in LOSSES if loss in PAPER_LOSSES or any(cell.loss == loss for cell in records.grid)]
 
     def count(kind: list[Cell]) -> str:
         have = sum(cell.name in done for cell in kind)
@@ -82,7 +81,7 @@ def table_1(records: Records) -> pd.DataFrame:
     rows = []
     for instruments, roles in INSTRUMENT_SETS.items():
         row: dict[str, object] = {"instr.": instruments}
-        for loss, activation in product(losses, PAPER_ACTIVATIONS):
+        for loss, activation in product(table3.losses(records.grid), PAPER_ACTIVATIONS):
             kind = table3.entry(records.grid, instruments, loss, activation)
             theirs = sum(cell.published for cell in table3.entry(cells(PAPER), instruments, loss, activation))
             ours = count([cell for cell in kind if cell.published])
