@@ -18,6 +18,7 @@ from singlib.claims.statistics import (
     holm,
     judge,
     judge_almost_all,
+    judge_each,
     judge_largest,
     judge_rank_correlation,
 )
@@ -464,6 +465,8 @@ def test_a_claim_is_told_true_from_false_from_undecided(key, verdict):
     assert found.verdict == verdict, found.to_dict()
     if key in EVERY:
         assert np.isnan(found.lowest) and f"of {found.models} models" in found.reason
+    elif "are equal" in found.reason:
+        assert np.isnan(found.lowest) and np.isnan(found.p)
     else:
         assert found.lowest <= found["size"] <= found.highest and found.p <= 1
         assert (found.p <= 0.05) == (verdict != "undecided")
@@ -619,7 +622,10 @@ def test_intervals_are_students():
         test = scipy.stats.ttest_1samp(values, 0)
         np.testing.assert_allclose((found.lowest, found.highest), test.confidence_interval(), rtol=1e-9)
         assert found.p == pytest.approx(test.pvalue)
-    assert judge(np.full(3, 2.0), "grades", above=2).verdict == "does not hold", "2 is not more than 2"
+    equal = judge(np.full(3, 2.0), "grades", above=2)
+    assert (equal.verdict, equal.reason) == ("does not hold", "all 3 are equal, so there is no interval")
+    assert np.isnan(equal.lowest) and np.isnan(equal.p), "no spread does not mean that the mean is known for sure"
+    assert "diverged" in judge(np.array([1.0, np.inf, 2.0]), "%").reason
     share = judge(np.array([10.0, 60.0, 100.0]), "% of the notes", above=50, within=(0, 100))
     assert (share.lowest, share.highest, share.verdict) == (0, 100, "undecided")
     assert judge(np.array([1.0, np.nan]), "grades", of="model").reason == "one model has no interval"
@@ -697,6 +703,40 @@ def test_intervals_over_sets_cover_what_they_say(counts):
         effect = judge(of_sets(**drawn), "")
         covered.append(effect.lowest <= 0 <= effect.highest)
     assert 0.92 <= np.mean(covered) <= 0.98  # a little narrow where the set of fewest models varies most
+
+
+def test_a_single_model_of_a_kind_weighs_as_much_as_several():
+    values = pd.concat({"ReLU": of_sets(keys=[1.0] * 9, mallet=[2.0, 2.1]), "ELU": of_sets(keys=[0.0])})
+    values = values.rename_axis(["activation", "instruments", "seed"])
+    found = judge(values, "grades", above=0)
+    assert found.by_set == "keys 0.5 (10); mallet 2.05 (2)" and found.size == pytest.approx((0.5 + 2.05) / 2)
+    assert found.over == "sets"
+
+
+def test_the_smallest_of_several_effects_is_judged_as_one_of_several():
+    """Of five rivals that are as good, one is ahead by chance more often than an interval of its own would say."""
+    rng = np.random.default_rng(0)
+    verdicts_of = [
+        judge_each([judge(values, "", above=0) for values in rng.normal(size=(5, 3))]).verdict for _ in range(1000)
+    ]
+    assert verdicts_of.count("does not hold") <= 30 and verdicts_of.count("holds") <= 2  # in 1,000; 25 and 0 expected
+    better, worse = (judge(shift + np.array([0.0, 0.1, 0.2]), "", above=0) for shift in (1, -1))
+    assert judge_each([better, better]).verdict == "holds"
+    found = judge_each([better, worse])
+    assert (found.verdict, found.size) == ("does not hold", pytest.approx(-0.9)) and found.p == 2 * worse.p
+
+
+@pytest.mark.parametrize("layout", [(5, 5, *[3] * 12), (3,) * 14])
+def test_taking_out_the_means_of_few_seeds_does_not_make_a_correlation(layout):
+    rng, decided = np.random.default_rng(0), 0
+    kinds = np.repeat(np.arange(len(layout)), layout)
+    for _ in range(100):
+        one, other = (
+            pd.Series(part) - pd.Series(part).groupby(kinds).transform("mean")
+            for part in rng.normal(size=(2, len(kinds)))
+        )
+        decided += judge_rank_correlation(one, other, kinds=len(layout)).verdict != "undecided"
+    assert decided <= 10, "of 100, where 5 are expected"
 
 
 def test_every_model_is_counted():

@@ -126,10 +126,10 @@ def test_only_small_profiles_carry_the_stamp(quick):
 def test_what_is_seen_is_said_from_the_numbers():
     falling = made_up("quick", lambda cell: cell.instruments == "keys")
     assert (
-        figures.FIGURES[4].summary(falling) == "STFT/ReLU falls by 67% to 0.5."
+        figures.FIGURES[4].summary(falling) == "Since epoch 0, before training: STFT/ReLU falls by 67% to 0.5."
     )  # means of models 1 and 2, a third is left
     said = figures.caption(1, falling)
-    assert "As published, STFT/ReLU falls by 67%" in said and "Corrected, " in said and "ends lowest" in said
+    assert "as published, STFT/ReLU falls by 67%" in said and "Corrected, " in said and "ends lowest" in said
     flat = falling.history.assign(loss=falling.history.loss.where(falling.history.gradient == "flow", 3.0))
     said = figures.FIGURES[1].summary(Records(falling.profile, flat, falling.quality, []))
     assert "MFC/ReLU, CQT/ReLU, MFC/ELU, CQT/ELU stay constant" in said.split("Corrected")[0]

@@ -14,7 +14,7 @@ from singlib import nsynth
 from singlib.grading import controls, measures
 from singlib.grading import measures as pitch_of
 from singlib.grading.grades import GRADES, SCORES, THRESHOLDS, grade, grade_of, model_grade
-from singlib.grading.velocity import velocity_heard
+from singlib.grading.velocity import rise_in_brightness
 from singlib.nsynth import SAMPLE_RATE, Label, index, read_waveform
 
 PROJECT = Path(__file__).parents[1]
@@ -219,18 +219,14 @@ def test_a_models_grade_is_the_mean_of_its_notes_with_an_interval():
         model_grade([])
 
 
-def test_velocity_is_heard_where_brightness_follows_it():
+def test_the_rise_in_brightness_is_told_from_what_pitch_does():
     rng = np.random.default_rng(0)
     notes = pd.DataFrame({"role": "brass1", "pitch": np.arange(40, 80), "velocity": np.tile([25, 75, 127, 50, 100], 8)})
-    follows = 9 + notes.pitch / 24 + 0.8 * (notes.velocity - 25) / 102 + rng.normal(0, 0.05, 40)
-    heard = velocity_heard(notes.assign(brightness=follows, target_brightness=follows)).loc["brass1"]
-    assert heard.heard and heard.generated == pytest.approx(0.8, abs=0.1) and heard.lowest < 0.8 < heard.highest
-    false_alarms = 0
-    for _ in range(20):
-        not_so = 9 + notes.pitch / 24 + rng.normal(0, 0.05, 40)
-        table = velocity_heard(notes.assign(brightness=not_so, target_brightness=follows))
-        false_alarms += table.loc["brass1"].heard
-    assert false_alarms <= 3, "of 20, where one in forty is expected"
+    by_pitch = 9 + notes.pitch / 24 + rng.normal(0, 0.05, 40)
+    rising = notes.assign(brightness=by_pitch + 0.8 * (notes.velocity - 25) / 102)
+    assert rise_in_brightness(rising) == pytest.approx(0.8, abs=0.1)
+    assert rise_in_brightness(notes.assign(brightness=by_pitch)) == pytest.approx(0, abs=0.1)
+    assert np.isnan(rise_in_brightness(rising[:7])) and np.isnan(rise_in_brightness(rising[rising.velocity == 25]))
 
 
 @pytest.mark.parametrize("label", [Label("keys", 66, 100), Label("voice", 53, 127), Label("brass2", 72, 25)], ids=str)

@@ -24,7 +24,9 @@ REVISED = {
     ),
     "added after seed 100, which the grid does not use, had been seen: it comes down after 2 epochs, too soon for "
     "the bar of 'elu-joins'": "elu-starts-above-relu elu-joins-relu",
-    "only models trained for the same number of epochs are compared": "several-sound-better",
+    "only models trained for as many epochs, or as many updates, are compared": "several-sound-better",
+    "of several comparisons, all of which are to come out so, each is judged; before, their mean, or the one with the "
+    "smallest mean alone": "stft-moves-mfc stft-moves-cqt brass-relu-best-with-five",
     "only models of one set and of the STFT are compared; before, those of three losses were pooled, which differ in "
     "both the loss and the grade": "lstm-goes-with-grade lstm-matters-most",
     f"a doubling of the cost counts as one grade; {_SETS}": "mfc-sounds-better-at-cost cqt-sounds-better-at-cost",
@@ -36,7 +38,7 @@ REVISED = {
     "cqt-lowers-stft-faster mfc-lowers-stft-faster elu-fewer-epochs elu-less-time elu-costs-more elu-nearer-zero "
     "brass-autoencoder brass-lstm brass-fine-tuning brass-several-high several-sound-better",
     "only models that differ in nothing but the seed are compared; before, ReLU and ELU were pooled, between which all "
-    "losses and the grade differ": (
+    "losses and the grade differ; and the interval is wider, for the means over seeds that are taken out": (
         "lstm-goes-with-grade mfc-lstm-goes-with-grade cqt-lstm-goes-with-grade lstm-matters-most"
     ),
     "the strengths of both correlations are compared; before, their signs counted": "lstm-matters-most",

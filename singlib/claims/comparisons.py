@@ -66,7 +66,8 @@ def require_sets(values: pd.Series, sets: tuple[str, ...]) -> pd.Series:
 
 def final_loss(losses: pd.DataFrame) -> pd.Series:
     """Return the mean of each curve over the last tenth of its epochs, since one epoch may be an outlier."""
-    last = last_epochs(require_epochs(losses, 1))
+    losses = require_epochs(losses, 1)
+    last = last_epochs(losses)
     begins = last - np.maximum(1, last / 10)
     late = losses.columns.to_numpy() > begins.to_numpy()[:, None]
     return losses.where(late).mean(axis=1)

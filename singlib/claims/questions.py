@@ -16,7 +16,7 @@ from ..files import project_folder
 from ..grading.grades import SCORES
 from ..runs.records import Records
 from .claim import CLAIMS, Claim, claim
-from .statistics import ABOVE, BELOW, Effect, Untestable, judge
+from .statistics import ABOVE, BELOW, Effect, Untestable, judge, judge_each
 
 ours = partial(claim, ours=True)
 
@@ -92,9 +92,11 @@ def final_losses(stage: str, alpha: float = 1.0) -> pd.DataFrame:
 
     A row for each seed, a column for each activation and rate.
     """
-    losses = load("activations-history", updates="paper", spectrum="STFT", elu_alpha=alpha, stage=stage)
+    rows = load("activations-history", updates="paper", spectrum="STFT", elu_alpha=alpha)
     kinds = ["seed", "activation", "learning_rate"]
-    return losses.groupby(kinds).loss.last().unstack(kinds[1:]).fillna(float("inf"))
+    losses = rows[rows.stage == stage].groupby(kinds).loss.last()
+    diverged = rows[rows.epoch == -1].groupby(kinds).loss.last()  # infinity, in whichever stage
+    return diverged.combine(losses, max, fill_value=0.0).unstack(kinds[1:])
 
 
 def at_best_rate(losses: pd.DataFrame, activation: str) -> pd.Series:
@@ -194,8 +196,9 @@ def wave_above_octave(rows: pd.DataFrame) -> Effect:
 @asked("pitches")
 def best_beyond(rows: pd.DataFrame) -> Effect:
     """Share of the notes beyond the range that sound at their own pitch, with the best input; under {NEVER} %."""
-    best = max((shares(rows, pitch_input, "beyond") for pitch_input in rows.input.unique()), key=pd.Series.mean)
-    return judge(best, "% of the notes", below=NEVER, of="model", within=(0, 100))
+    each = [shares(rows, kind, "beyond") for kind in rows.input.unique()]
+    about = {"unit": "% of the notes", "of": "model", "within": (0, 100)}
+    return judge_each([judge(of_input, below=NEVER, **about) for of_input in each], hardest=max)
 
 
 @ours("unseen-notes", "2.2", "Held-out notes of known pitches, the original's way, sound at their own pitch.")
@@ -203,7 +206,7 @@ def best_beyond(rows: pd.DataFrame) -> Effect:
 def as_often_as_trained(rows: pd.DataFrame) -> Effect:
     """Share of such notes at their own pitch, over that of trained notes, with the worst input; over {AS_OFTEN}."""
     ratios = [shares(rows, kind, "known") / shares(rows, kind, "no") for kind in rows.input.unique()]
-    return judge(min(ratios, key=pd.Series.mean), "of the trained notes' share", above=AS_OFTEN, of="model")
+    return judge_each([judge(ratio, "of the trained notes' share", above=AS_OFTEN, of="model") for ratio in ratios])
 
 
 def code_models(rows: pd.DataFrame, value: str) -> pd.DataFrame:

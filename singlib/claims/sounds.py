@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..grading.grades import BRIGHTNESS, DECAY, HEARD, ONSET, RELEASE, SCORES
-from ..grading.velocity import velocity_heard
+from ..grading.velocity import rise_in_brightness
 from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
 from ..runs.records import Records
 from .claim import claim
@@ -24,11 +24,11 @@ from .comparisons import (
     require_sets,
     select,
 )
-from .statistics import Effect, Untestable, judge, judge_largest, judge_rank_correlation
+from .statistics import Effect, Untestable, judge, judge_each, judge_largest, judge_rank_correlation
 
 LOW = 0.5  # a mean grade from here on is nearer to "-/o", the medium category, than to "-"
 HIGH = 2.5  # nearer to "o/+" than to "o": the high category
-AUDIBLE = BRIGHTNESS / 5  # octaves: a fifth of what velocity does to the brightness of real brass
+AUDIBLE = BRIGHTNESS / 5  # octaves: a fifth of the difference that a grade of "++" allows
 FIRST_SETS = ("keys", "mallet", "voice", "k+m+v")
 SEVERAL_BRASS = ("brass1-3", "brass1-5")
 
@@ -95,11 +95,11 @@ def share_shaped(records: Records) -> Effect:
 
 def brightening(notes: pd.DataFrame) -> pd.Series:
     """Return how much brighter each model's notes of each role get from velocity 25 to 127, in octaves."""
-    rises = {model: velocity_heard(rows) for model, rows in notes.groupby(["cell", "role"])}
-    rises = {model: rise.generated.iloc[0] for model, rise in rises.items() if len(rise)}
-    if not rises:
+    rises = {model: rise_in_brightness(rows) for model, rows in notes.groupby(["cell", "role"])}
+    rises = pd.Series(rises, dtype=float).dropna()
+    if rises.empty:
         raise Untestable("too few notes to tell pitch and velocity apart")
-    return pd.Series(rises, dtype=float).rename_axis(["cell", "role"])
+    return rises.rename_axis(["cell", "role"])
 
 
 @claim("keys-velocity-not-heard", "3.2", "On keys, velocity can hardly be heard.")
@@ -144,10 +144,9 @@ def brightening_of_brass(records: Records) -> Effect:
 
 @claim("several-sound-better", "3.2, Table 3", "Models of several instruments sound better than models of one.")
 def lead_of_several(records: Records) -> Effect:
-    """How far the mean grade on an instrument's notes lies above that of its own model (same epochs); more than 0.
+    """How far the mean grade on an instrument's notes lies above that of its own model, trained alike; more than 0.
 
-    The sets of a profile may be trained for different numbers of epochs. Those of equal cost are compared as well: as
-    many updates, to a tenth.
+    Alike: for as many epochs, or for as many updates, to a tenth; the sets of a profile may have epochs of their own.
     """
     epochs = {name: records.profile.sized(Cell(name)).epochs for name in INSTRUMENT_SETS}
     history = records.history  # without columns where nothing is trained
@@ -191,7 +190,7 @@ def lead_of_five_over_rivals(records: Records) -> Effect:
     best = ("brass1-5", "ReLU")
     rivals = [(name, activation) for name in ("brass1", *SEVERAL_BRASS) for activation in PAPER_ACTIVATIONS]
     leads = [lead_on_same_notes(records, best, rival) for rival in rivals if rival != best]
-    return judge(min(leads, key=pd.Series.mean), "grades", above=0)
+    return judge_each([judge(lead, "grades", above=0) for lead in leads])
 
 
 def within_kinds(values: pd.Series) -> pd.Series:
@@ -214,7 +213,8 @@ def correlation_of_lstm(records: Records, loss: str, less: str | None = None) ->
         within_kinds(np.log(final_loss(loss_curves(records, stage, spectrum="STFT", **trained)))) if stage else None
         for stage in ("lstm", less)
     )
-    return judge_rank_correlation(lstm, within_kinds(mean_grades(records, **trained)), less=other)
+    kinds = lstm.groupby(["instruments", "activation"]).ngroups
+    return judge_rank_correlation(lstm, within_kinds(mean_grades(records, **trained)), other, kinds)
 
 
 @claim("lstm-matters-most", "4", "The LSTM matters most: its loss says more about the sound than the autoencoder's.")

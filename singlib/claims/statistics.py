@@ -8,7 +8,8 @@ rank correlations, which have no t, are bootstrapped, with bias corrected and ac
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import scipy.stats
 
 VERDICTS = ("holds", "does not hold", "undecided", "cannot be tested")
 FEW = 5  # models that a rank correlation needs
+LEVEL = 0.05  # of a verdict: an interval misses so often
 
 
 class Untestable(Exception):
@@ -60,6 +62,7 @@ class Effect:
     reason: str = ""  # why it is no plain yes or no, or what the interval leaves out
     leans: bool = False  # whether the size itself lies on the statement's side, however wide the interval
     p: float = np.nan  # the largest level at which the interval would still reach over the bar; NaN without an interval
+    over: str = ""  # what the interval is over: "models", "pairs", or "sets", taken for a sample of all sets
     by_set: str = ""  # the size in each set of instruments and its number of models or pairs, where there are several
     regime: str = ""  # of its models, if they are not those of a profile
 
@@ -79,30 +82,36 @@ def judge_interval(size: float, interval: tuple[float, float], above: float, bel
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float, float]:
-    """Return mean, standard error and degrees of freedom."""
+    """Return mean, standard error (0 if all are equal) and degrees of freedom."""
     error = scipy.stats.sem(values) if np.ptp(values) > 0 else 0.0
     return float(values.mean()), float(error), len(values) - 1.0
 
 
-def mean_over_sets(values: pd.Series) -> tuple[float, float, float]:
-    """Return mean over sets, standard error and degrees of freedom, of values indexed by `KINDS`.
+def mean_over_sets(values: pd.Series) -> tuple[float, float, float, bool]:
+    """Return mean over sets, standard error, degrees of freedom, of values indexed by `KINDS`; and if it is over sets.
 
     Sets weigh alike, and so do the kinds of models in a set. Where each kind has several models, the error is theirs:
     the sets are as given (degrees of freedom after B. L. Welch, 1947). Where one has a single model, nothing is known
     of its spread, and the sets are taken for a sample of sets. Values without a set are all of one kind.
     """
     if "instruments" not in values.index.names:
-        return mean_and_error(values.to_numpy())
-    kinds = values.groupby([name for name in values.index.names if name != "seed"], sort=False)
+        return *mean_and_error(values.to_numpy()), False
+    kinds = of_kinds(values)
     means, counts = kinds.mean(), kinds.size()
     of_sets = means.groupby("instruments", sort=False)
     if counts.min() < 2:
-        return mean_and_error((of_sets.mean() if of_sets.ngroups > 1 else values).to_numpy())
+        several = of_sets.ngroups > 1
+        return *mean_and_error((of_sets.mean() if several else means).to_numpy()), several
     weights = 1 / of_sets.transform("size") / of_sets.ngroups
     parts = weights**2 * kinds.var() / counts
     total = parts.sum()
     freedom = total**2 / (parts**2 / (counts - 1)).sum() if total else np.inf
-    return float((weights * means).sum()), float(np.sqrt(total)), float(freedom)
+    return float((weights * means).sum()), float(np.sqrt(total)), float(freedom), False
+
+
+def of_kinds(values: pd.Series) -> pd.api.typing.SeriesGroupBy:
+    """Group values that are indexed by `KINDS` so that those of a group differ in the seed alone."""
+    return values.groupby([name for name in values.index.names if name != "seed"], sort=False)
 
 
 def drop_missing(values: pd.Series, of: str) -> pd.Series:
@@ -147,19 +156,49 @@ def judge(
     """
     log, back = (ratio.log, ratio.percent) if ratio else (lambda value: value,) * 2
     values = log(drop_missing(values, of))
-    mean, error, freedom = mean_over_sets(values)
+    more = {"models": len(values), "unit": unit}
+    if np.isinf(values).any():
+        size = float(back(values.mean()))
+        return Effect(size, np.nan, np.nan, **more, verdict="undecided", reason=f"a {of} diverged: it has no interval")
+    mean, error, freedom, over_sets = mean_over_sets(values)
     size = float(back(mean))
-    if len(values) == 1:
-        reason, leans = f"one {of} has no interval", bool(above < size < below)
-        return Effect(size, np.nan, np.nan, 1, unit, "undecided", reason, leans)
+    if not error:
+        return without_interval(size, above < size < below, of, **more)
     sets = list(values.groupby("instruments", sort=False)) if "instruments" in values.index.names else []
-    by_set = "; ".join(f"{name} {back(part.mean()):.3g} ({len(part)})" for name, part in sets if len(sets) > 1)
-    reach = scipy.stats.t.ppf(0.975, freedom) * error if error else 0.0
+    by_set = [f"{name} {back(of_kinds(part).mean().mean()):.3g} ({len(part)})" for name, part in sets]
+    reach = scipy.stats.t.ppf(0.975, freedom) * error
     interval = np.clip((back(mean - reach), back(mean + reach)), *within)
     bars = (above, below) if above < size < below else (above if size <= above else below,)
-    levels = (2 * scipy.stats.t.sf(abs(mean - log(bar)) / error, freedom) for bar in bars if error and np.isfinite(bar))
-    more = {"models": len(values), "unit": unit, "p": max(map(float, levels), default=0.0), "by_set": by_set}
+    levels = (2 * scipy.stats.t.sf(abs(mean - log(bar)) / error, freedom) for bar in bars if np.isfinite(bar))
+    more |= {"p": max(map(float, levels), default=0.0), "over": "sets" if over_sets else f"{of}s"}
+    more["by_set"] = "; ".join(by_set) if len(sets) > 1 else ""
     return judge_interval(size, interval, above, below, **more)
+
+
+def without_interval(size: float, holds: bool, of: str, models: int, unit: str) -> Effect:
+    """Judge a claim by values without a spread: a single one decides nothing; several that are equal say it plainly."""
+    verdict, reason = "undecided", f"one {of} has no interval"
+    if models > 1:
+        verdict = "holds" if holds else "does not hold"
+        reason = f"all {models} are equal, so there is no interval"
+    return Effect(size, np.nan, np.nan, models, unit, verdict, reason, bool(holds))
+
+
+def judge_each(effects: Sequence[Effect], hardest: Callable[..., Effect] = min) -> Effect:
+    """Judge a claim on several comparisons, each of which is to hold, and return the one that is hardest to hold.
+
+    That is the smallest effect or, where the claim is that all are small, the largest (`max`). The claim holds if each
+    does. It does not hold if the hardest does not, at the level divided by how many there are (C. Bonferroni): the
+    smallest of several effects is low by chance.
+    """
+    worst = hardest(effects, key=lambda effect: effect.size)
+    if all(effect.verdict == "holds" for effect in effects):
+        return replace(worst, p=max(effect.p for effect in effects))
+    p = float(np.clip(len(effects) * worst.p, 0, 1))
+    if worst.verdict == "does not hold" and not p > LEVEL:
+        return replace(worst, p=p)
+    reason = worst.reason or f"of {len(effects)} comparisons one is as far off by chance"
+    return replace(worst, verdict="undecided", p=p, reason=reason)
 
 
 def judge_largest(values: pd.Series, unit: str, below: float) -> Effect:
@@ -188,12 +227,13 @@ def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
     return Effect(*percent, len(wins), "% of the pairs", verdict, reason, (share >= 0.9) != negate, float(min(1.0, p)))
 
 
-def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | None = None) -> Effect:
+def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | None = None, kinds: int = 1) -> Effect:
     """Judge whether two values of each model go against each other by rank (Spearman): whether they correlate below 0.
 
     With `less`, whether they correlate more strongly, up or down, than `less` and `against`. Models without all of the
     values are left out, and with fewer than `FEW`, or all of a kind, the claim is Untestable. The interval is over
-    models: bootstrap, bias corrected and accelerated, 2,000 resamples.
+    models: bootstrap, bias corrected and accelerated, 2,000 resamples; and, if the values are those less the means of
+    so many `kinds`, wider by the root of n - 1 over n - kinds, since so many degrees of freedom are lost.
     """
     table = pd.concat([of, against] if less is None else [of, against, less], axis=1, join="inner")
     if len(table) < FEW or (table.nunique() < 2).any():
@@ -211,9 +251,12 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | 
     options = {"paired": True, "vectorized": True, "method": "BCa"}
     resampled = scipy.stats.bootstrap(columns, correlation, n_resamples=2000, rng=0, **options)
 
+    size, wider = float(correlation(*columns)), np.sqrt((len(table) - 1) / (len(table) - kinds))
+
     def interval(level: float) -> tuple[float, float]:
         again = {"n_resamples": 0, "bootstrap_result": resampled, "confidence_level": 1 - level}
-        return tuple(scipy.stats.bootstrap(columns, correlation, **again, **options).confidence_interval)
+        ends = scipy.stats.bootstrap(columns, correlation, **again, **options).confidence_interval
+        return tuple(np.clip([size + wider * (end - size) for end in ends], -1, 1))
 
     def misses(level: float) -> bool:
         low, high = interval(level)
@@ -221,12 +264,12 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | 
 
     levels = np.geomspace(5e-4, 1, 200, endpoint=False)  # 2,000 resamples tell no smaller one
     p = float([*levels, 1.0][bisect.bisect_left(levels, True, key=misses)])
-    size, about = float(correlation(*columns)), {"models": len(table), "unit": "rank correlation", "p": p}
+    about = {"models": len(table), "unit": "rank correlation", "p": p, "over": "models"}
     bars = (-np.inf, 0) if less is None else (0, np.inf)
-    return judge_interval(size, interval(0.05), *bars, **about)
+    return judge_interval(size, interval(LEVEL), *bars, **about)
 
 
-def holm(checked: pd.DataFrame, level: float = 0.05) -> pd.Series:
+def holm(checked: pd.DataFrame, level: float = LEVEL) -> pd.Series:
     """Return the verdicts that stand when all are to be right together (S. Holm, 1979); the others are undecided.
 
     Of many statements that are each tested at 95 %, one in twenty would be decided by chance alone.

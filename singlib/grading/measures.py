@@ -182,7 +182,7 @@ def _comparable(generated: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     pair = tuple(np.asarray(waveform, np.float64) for waveform in (generated, target))
     for name, waveform in zip(("generated", "target"), pair, strict=True):
         if waveform.ndim != 1 or waveform.shape != pair[1].shape or len(waveform) < _SHORTEST:
-            wanted = f"both are to be (samples,), of one length, {_SHORTEST} at least"
+            wanted = f"both must be (samples,), of the same length, {_SHORTEST} samples at least"
             raise ValueError(f"the {name} waveform has shape {waveform.shape} and cannot be compared: {wanted}")
         if not (np.abs(waveform) <= _LOUDEST).all():  # nor NaN
             fault = f"samples that are not finite, or beyond {_LOUDEST:g}"

@@ -3,6 +3,7 @@
 import base64
 import io
 from functools import lru_cache, partial
+from pathlib import Path
 
 import ipywidgets as widgets
 import librosa
@@ -19,7 +20,17 @@ from .spectrograms import side_by_side
 from .take_along import TakeAlong
 
 NONE, TARGET = "(none)", "the note itself"
-load = lru_cache(maxsize=4)(generation.load_model)
+
+
+def load(name: str) -> generation.Model:
+    """Load a model by its name, once for as long as its file is the same."""
+    file = generation.find(name)
+    return _load(name, file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, file: Path, changed: int) -> generation.Model:
+    return generation.load_model(name)
 
 
 class PlayRoom(Room):

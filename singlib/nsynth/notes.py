@@ -7,9 +7,11 @@ A folder is in NSynth's format: ``examples.json`` (a dictionary of notes) and ``
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -153,7 +155,7 @@ def paper_notes(data: str) -> dict[str, Label] | None:
     }
 
 
-def index(data: str) -> dict[Label, Path]:
+def index(data: str) -> Mapping[Label, Path]:
     """Map every note of the eight roles under ``data/<data>`` to its file, in the order of role, pitch and velocity.
 
     FileNotFoundError if the folder, its ``examples.json`` or a note is missing. ValueError if `data` is not a key of
@@ -162,7 +164,7 @@ def index(data: str) -> dict[Label, Path]:
     check_choice("data", data, ROLES)
     folder = project_folder() / "data" / data
     parts = [part for part in (folder / "examples.json", folder / "audio") if part.exists()]
-    return _index(folder, tuple(part.stat().st_mtime_ns for part in parts))
+    return MappingProxyType(_index(folder, tuple(part.stat().st_mtime_ns for part in parts)))
 
 
 @lru_cache

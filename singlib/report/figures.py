@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from pypdf import PdfWriter
 
 from ..claims import CLAIMS
-from ..files import check_writable, project_folder, write_text
+from ..files import check_writable, project_folder, replacing, write_text
 from ..grading.grades import mean_interval
 from ..grid import PAPER_LOSSES, Cell, Profile
 from ..listening.spectrograms import Note
@@ -38,7 +38,7 @@ COLOURS = {
 }
 MARKERS = {"STFT": "o", "MFC": "s", "CQT": "^", "MRSTFT": "D", "brass1": "o", "brass1-3": "s", "brass1-5": "^"}
 DASHES = {"ReLU": {}, "ELU": {"dashes": (4, 2)}}
-WIDTHS = {"MFC": 3.5, "STFT": 2, "CQT": 1.2}  # points; the flat lines of MFC and CQT lie upon each other
+WIDTHS = {"MFC": 3.5, "STFT": 2, "MRSTFT": 2, "CQT": 1.2}  # points; the flat lines of MFC and CQT lie upon each other
 TITLES = {"published": "as published (MFC, CQT: gradient cut)", "corrected": "corrected (gradient flows)"}
 SPECTRUM_LABEL = {
     "STFT": "STFT loss: mean |Δ log(1 + |STFT|²)|",
@@ -133,7 +133,7 @@ class Curves:
         return f"{self.title}. Here: {' and '.join(f'{counts[panel]} {panel}' for panel in panels)} of each kind."
 
     def summary(self, records: Records) -> str:
-        """Return in words how each kind's mean loss changes from the first epoch to the last, and which ends lowest."""
+        """Return in words how each kind's mean loss changes from before training to its end, and which ends lowest."""
         parts, panels = [], self.select(records)
         for panel, rows in panels.items():
             if rows.empty:
@@ -151,11 +151,10 @@ class Curves:
             ]
             if constant:
                 phrases.append(f"{', '.join(constant)} {'stays' if len(constant) == 1 else 'stay'} constant")
-            lead = {"published": "As published, ", "corrected": "Corrected, "}[panel] if len(panels) > 1 else ""
+            lead = {"published": "as published, ", "corrected": "Corrected, "}[panel] if len(panels) > 1 else ""
             lowest = f"; {ends['last'].idxmin()} ends lowest" if len(ends) > 1 else ""
-            text = f"{lead}{', '.join(phrases)}{lowest}."
-            parts.append(text[0].upper() + text[1:])
-        return " ".join(parts)
+            parts.append(f"{lead}{', '.join(phrases)}{lowest}.")
+        return "Since epoch 0, before training: " + " ".join(parts) if parts else ""
 
 
 def draw_curves(frame: pd.DataFrame, axes: plt.Axes, column: str = "training_loss") -> dict[str, int]:
@@ -296,10 +295,10 @@ def show(number: int, records: Records, checked: pd.DataFrame) -> None:
 def book(records: Records) -> Path:
     """Join the figures saved so far to one PDF, ``figures/<profile>/figures.pdf``, for a paper; return its path."""
     folder = output_folder(records.profile)
-    with PdfWriter() as pages:
+    with PdfWriter() as pages, replacing(folder / "figures.pdf") as beside:
         for file in sorted(folder.glob("fig[0-9][0-9].pdf")):
             pages.append(file)
-        pages.write(folder / "figures.pdf")
+        pages.write(beside)
     return folder / "figures.pdf"
 
 
@@ -322,7 +321,8 @@ def save_picture(figure: Figure, path: Path, *kinds: str, dpi: int) -> None:
     options = {"png": {"dpi": dpi}, "svg": {"metadata": {"Date": None}}, "pdf": {"metadata": {"CreationDate": None}}}
     with plt.rc_context({"svg.hashsalt": "singlib"}):
         for kind in kinds:
-            figure.savefig(path.with_suffix(f".{kind}"), **options[kind])
+            with replacing(path.with_suffix(f".{kind}")) as beside:
+                figure.savefig(beside, **options[kind])
     plt.close(figure)
 
 

@@ -81,9 +81,9 @@ def perceived(records: Records) -> pd.DataFrame:
             graded = ModelGrade(*[float(SCORES[paper])] * 3) if paper else NOT_CALCULATED
             by_source: dict[str, ModelGrade | str] = {"paper": graded}
             for source, names in names_of.items():
-                by_source[source] = _grade(records.quality, names)
-                if len(ratings):
-                    by_source[f"{source}, listeners"] = _grade(ratings, names)
+                by_source[source] = _grade(records.quality, names, "cell")
+                if len(ratings):  # those of one listener are not independent
+                    by_source[f"{source}, listeners"] = _grade(ratings, names, "listener")
             for source, grade in by_source.items():
                 numbers = grade if isinstance(grade, ModelGrade) else [float("nan")] * 3
                 rows.append((instruments, loss, activation, source, str(grade), *numbers))
@@ -91,11 +91,11 @@ def perceived(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _grade(graded: pd.DataFrame, names: list[str]) -> ModelGrade | str:
+def _grade(graded: pd.DataFrame, names: list[str], group: str) -> ModelGrade | str:
     if not names:
         return NOT_CALCULATED
     notes = graded[graded.cell.isin(names)] if len(graded) else graded
-    return model_grade(list(notes.grade), list(notes.cell)) if len(notes) else MISSING
+    return model_grade(list(notes.grade), list(notes[group])) if len(notes) else MISSING
 
 
 def table(records: Records) -> pd.DataFrame:

@@ -69,7 +69,8 @@ def in_words(row: pd.Series) -> str:
     if np.isfinite(row.lowest):
         ends = sorted((row.lowest, row.highest), key=lambda end: sign * end)
         text += f", 95 % interval {' to '.join(told(ends))}"
-    text += f" (n = {row.models})" + (f"; {row.reason}" if row.reason else "")
+    over = ", interval over sets" * (row.over == "sets")
+    text += f" (n = {row.models}{over})" + (f"; {row.reason}" if row.reason else "")
     if sets := re.findall(r"(\S+) (\S+) (\(\d+\))", row.by_set):
         names, values, counts = zip(*sets, strict=True)
         text += ". By set: " + "; ".join(
@@ -288,7 +289,8 @@ def say_activations(by_key: pd.DataFrame) -> str:
         "(the paper: below)"
     )
     if sound.verdict != ABSENT:
-        better = "ReLU" if sound["size"] > 0 else "ELU"
-        text += f"; {better} sounds better, by {abs(sound['size']):.1f} of 5 grades"
-        text += " (undecided)" if sound.verdict == "undecided" else taken_back(sound)
+        undecided = sound.verdict == "undecided"
+        better, leads = "ReLU" if sound["size"] > 0 else "ELU", "is ahead" if undecided else "sounds better"
+        text += f"; over keys, mallet, voice and all three, {better} {leads} by {abs(sound['size']):.1f} of 5 grades"
+        text += " (undecided)" if undecided else taken_back(sound)
     return f"{text}."

@@ -44,7 +44,7 @@ def train_again(folder: Path, epochs: int = 3, log: Callable[[str], None] = prin
     notes = nsynth.load_notes(profile.data, cell.roles)
     if notes.digest != facts["data_digest"]:
         raise ValueError(f"data/{profile.data} holds other notes than {folder} was trained on")
-    where = resolve_device()
+    where = resolve_device("cpu" if facts.get("device_type") == "cpu" else "auto")
     keep_freed_memory()
     make_repeatable(profile.threads, where)
     recorded = history_of(folder)

@@ -41,7 +41,8 @@ GRADING = 3
 RECORDS = ("cell.json", "history.csv", "quality.csv", "sing.safetensors")
 COLUMNS = {
     "history": {"stage", "epoch", "updates", "spectrum", "role", "loss"},
-    "quality": {"role", "pitch", "velocity", "grade"},
+    "quality": {"role", "pitch", "velocity", "grade", "pitch_heard", "noise", "target_noise", "brightness"}
+    | {"onset", "decay", "release"},
 }
 
 # What a profile contributes to the numbers of a cell.
@@ -225,7 +226,10 @@ class Run:
             if not now or was not in (None, now):
                 raise ValueError(f"{self.folder / name} is damaged: not what it was when the run finished")
         if "files" not in marker:
-            self.facts(), self.frame("history"), graded and self.frame("quality")
+            self.facts()
+            self.frame("history")
+            if graded:
+                self.frame("quality")
 
     def _marker(self) -> dict | None:
         path = self.folder / "done.json"
@@ -261,10 +265,9 @@ def _save(path: Path, tensors: dict[str, np.ndarray], about: dict) -> None:
 
 def _signed(about: dict, path: Path) -> dict:
     """Return what a marker or checkpoint says; ValueError names the file if it does not say which run it is of."""
-    try:
-        _flat(about["recipe"]), "" + about["signature"], about.get("files", {}).items()
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged (it does not say which run it is of)") from error
+    kinds = {"recipe": dict, "signature": str, "files": dict}
+    if not all(isinstance(about.get(name, {} if name == "files" else None), kind) for name, kind in kinds.items()):
+        raise ValueError(f"{path} is damaged (it does not say which run it is of)")
     return about
 
 

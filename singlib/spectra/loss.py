@@ -61,7 +61,7 @@ class SpectralLoss(nn.Module):
         if spectrum.shape != target_level.shape:
             raise ValueError(
                 f"the estimate's spectrum has shape {tuple(spectrum.shape)}, the target's level "
-                f"{tuple(target_level.shape)}: both are of waveforms of one shape"
+                f"{tuple(target_level.shape)}: they must have the same shape"
             )
         if self.gradient == "cut":
             spectrum = torch.from_numpy(spectrum.detach().cpu().numpy()).to(spectrum.device).requires_grad_()
@@ -91,7 +91,7 @@ class SpectralLoss(nn.Module):
         """
         if estimate.shape != target.shape:
             shapes = f"the estimate has shape {tuple(estimate.shape)}, the target {tuple(target.shape)}"
-            raise ValueError(f"{shapes}: both are of one shape")
+            raise ValueError(f"{shapes}: they must have the same shape")
         return REDUCTIONS[self.reduction](self.per_note(estimate, self.level(target)))
 
 
@@ -108,15 +108,17 @@ class CombinedLoss(nn.Module):
     Raises
     ------
     ValueError
-        If there is no loss, a weight is below 0 or of no loss, or all are 0.
+        If there is no loss, a weight is below 0 or of an unknown loss, or all are 0.
     """
 
     def __init__(self, losses: Mapping[str, nn.Module], weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.losses = nn.ModuleDict(losses)
         for name, weight in (weights or {}).items():
-            if name not in self.losses or weight < 0:
-                raise ValueError(f"weight {weight!r} of {name!r}: weights are not below 0, of {', '.join(self.losses)}")
+            if name not in self.losses:
+                raise ValueError(f"weight of an unknown loss {name!r}; choose one of {', '.join(self.losses)}")
+            if weight < 0:
+                raise ValueError(f"weight {weight!r} of {name!r} is below 0")
         self.weights = {name: float((weights or {}).get(name, 1)) for name in self.losses}
         if not sum(self.weights.values()) > 0:
             raise ValueError("a combined loss needs a loss with a weight above 0")

@@ -1,7 +1,7 @@
 """Differentiable transforms of waveforms ``(..., samples)`` to ``(..., bins, frames)``: STFT, MFC, CQT, and an MRSTFT.
 
-None takes a square root or clamps a level below its peak, so gradients are finite on digital silence and do not vanish
-in quiet bins (except at MFC's floor of -100 dB, which is librosa's).
+With the default `power=2` none takes a square root, and none clamps a level below its peak: gradients are finite on
+digital silence and do not vanish in quiet bins (except at MFC's floor of -100 dB, which is librosa's).
 """
 
 from __future__ import annotations
