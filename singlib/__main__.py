@@ -134,7 +134,7 @@ def generate(
         role = instrument or playing.roles[0]
         check_choice("instrument", role, playing.roles)
         middle = min(playing.notes[role], key=lambda note: (abs(note[0] - 60), abs(note[1] - 100), note))
-        labels = generation.chord(role, pitch or str(middle[0]), velocity or str(100 if pitch else middle[1]))
+        labels = generation.labels_of(role, pitch or str(middle[0]), velocity or str(100 if pitch else middle[1]))
     else:
         if instrument or pitch or velocity:
             raise ValueError(f"{notes} names the notes: leave out --instrument, --pitch and --velocity")

@@ -105,7 +105,7 @@ class Profile:
     epochs: tuple[int, int, int] = (50, 50, 20)  # autoencoder, LSTM, fine-tuning
     own_epochs: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)  # of some sets, if others; see `sized`
     batch: int = 64  # notes
-    optimiser: str | tuple[str, str, str] = "adam"  # one of OPTIMISERS, or one for each stage
+    optimiser: str = "adam"  # one of OPTIMISERS
     learning_rate: float | tuple[float, float, float] = 3e-4  # the highest, or one for each stage
     warm_up: int = 0  # updates at the start of each stage over which the rate rises to `learning_rate`
     schedule: str = "constant"  # or "cosine": from there the rate falls to 0 at the end of the stage
@@ -119,19 +119,20 @@ class Profile:
     beside: str | None = None  # the same grid in another regime, whose verdicts the report sets beside these
 
     def __post_init__(self) -> None:
-        for name, _ in self.by_stage:
-            check_choice("optimiser", name, OPTIMISERS)
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
         check_choice("schedule", self.schedule, SCHEDULES)
+        if len(self.rates) != len(STAGES):
+            wanted = f"one number, or one for each of the {len(STAGES)} stages"
+            raise ValueError(f"learning_rate {self.learning_rate!r} is not {wanted}")
 
     def sized(self, cell: Cell) -> Profile:
         """Return the profile with the epochs of one cell: some sets may be trained for more, or for fewer."""
         return replace(self, epochs=self.own_epochs.get(cell.instruments, self.epochs), own_epochs={})
 
     @property
-    def by_stage(self) -> list[tuple[str, float]]:
-        """Optimiser and learning rate of each stage."""
-        each = (value if isinstance(value, tuple) else (value,) * 3 for value in (self.optimiser, self.learning_rate))
-        return list(zip(*each, strict=True))
+    def rates(self) -> tuple[float, ...]:
+        """The learning rate of each stage."""
+        return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,) * len(STAGES)
 
     @property
     def regime(self) -> str:
@@ -140,12 +141,9 @@ class Profile:
         for name, epochs in self.own_epochs.items():
             own.setdefault(epochs, []).append(name)
         others = "; ".join(f"{', '.join(names)} {'/'.join(map(str, epochs))}" for epochs, names in own.items())
-        rates = [
-            f"{name.capitalize()} {np.format_float_scientific(rate, trim='-', exp_digits=1)}"
-            for name, rate in self.by_stage
-        ]
+        rates = [np.format_float_scientific(rate, trim="-", exp_digits=1) for rate in self.rates]
         words = ["/".join(map(str, self.epochs)) + " epochs" + f" ({others})" * bool(own), f"batches of {self.batch}"]
-        words.append(rates[0] if len(set(rates)) == 1 else "/".join(rates))
+        words.append(f"{self.optimiser.capitalize()} {rates[0] if len(set(rates)) == 1 else '/'.join(rates)}")
         if self.warm_up:
             words.append(f"warmed up over {self.warm_up} updates")
         if self.schedule == "cosine":

@@ -118,10 +118,10 @@ def test_a_cell_that_comes_out_differently_is_told(tmp_path, smoke_root, epoch, 
     assert f"{spectrum} in epoch {epoch} is" in done.stderr and done.returncode == 1
 
 
-def test_a_record_of_settings_by_stage_is_trained_again_from_within_its_folder(tmp_path, smoke_root, monkeypatch):
+def test_a_record_of_rates_by_stage_is_trained_again_from_within_its_folder(tmp_path, smoke_root, monkeypatch):
     folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
     facts = json.loads((folder / "cell.json").read_text())
-    facts["sizes"] |= {"optimiser": ["adam", "muon", "adam"], "learning_rate": [2e-3, 1e-3, 2e-3]}
+    facts["sizes"] |= {"learning_rate": [2e-3, 1e-3, 2e-3]}
     (folder / "cell.json").write_text(json.dumps(facts))
     monkeypatch.chdir(tmp_path)
     found = again.train_again(folder.relative_to(tmp_path), 1, log=lambda line: None)

@@ -233,16 +233,14 @@ def test_pitches_outside_are_moved_or_left_out_and_nothing_clips(brass):
     chord = [song.Played(1, pitch, 100, 0, 1) for pitch in (20, 32, 33, 45, 64, 76, 100)] * 4
     sound, printed = song.play(chord, voice)
     assert np.abs(sound).max() == 1 and any(
-        "12 of 28 notes outside brass1's 32 to 64 transposed" in line for line in printed
+        "12 of 28 notes outside the range of brass1 (MIDI 32 to 64): transposed" in line for line in printed
     )
     low, _ = song.play([song.Played(1, 20, 127, 0, 1)], voice)
     same, _ = song.play([song.Played(1, 32, 127, 0, 1)], voice)
     assert np.array_equal(low, same)
     _, printed = song.play(chord, voice, "leave-out")
-    assert any("12 of 28 notes outside brass1's 32 to 64 left out" in line for line in printed)
-    with pytest.raises(
-        ValueError, match="nothing is left to be played; 1 of 1 notes on channel 2 left out: it has no mod"
-    ):
+    assert any("12 of 28 notes outside the range of brass1 (MIDI 32 to 64): left out" in line for line in printed)
+    with pytest.raises(ValueError, match="nothing is left to be played; 1 of 1 notes on channel 2, which has no mod"):
         song.play([song.Played(2, 60, 100, 0, 1)], voice)
 
 

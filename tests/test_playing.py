@@ -85,7 +85,7 @@ def test_a_list_of_names_is_read_with_its_faults(tmp_path):
     with pytest.raises(ValueError, match=r"notes\.txt, line 2: 'keys-6o-100' is not a note; one is 'keys-060-100'"):
         generation.read_labels(file)
     with pytest.raises(ValueError, match="pitch '60;64' is not a list of pitches such as"):
-        generation.chord("keys", "60;64", "100")
+        generation.labels_of("keys", "60;64", "100")
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,8 @@ def train(name: str) -> dict[str, study.Rows]:
         with safe_open(file, "pt") as kept:
             trainer.modules().load_state_dict({key: kept.get_tensor(key) for key in kept.keys()})  # noqa: SIM118
             about = json.loads(kept.metadata()["about"])
-        optimiser, rate = profile.by_stage[number]
-        regime = {"stage": stage, "epochs": profile.epochs[number], "optimiser": optimiser, "learning_rate": rate}
+        regime = {"stage": stage, "epochs": profile.epochs[number], "optimiser": profile.optimiser}
+        regime |= {"learning_rate": profile.rates[number]}
         rows.append(same | regime | about["result"])
         history += about["losses"]
         print(
@@ -137,8 +137,7 @@ def train(name: str) -> dict[str, study.Rows]:
 def digest_up_to(number: int, cell: Cell, profile: Profile, data_digest: str) -> str:
     """Return what tells settings apart by what they have trained after a stage: later stages do not count."""
     every = recipe(cell, profile, data_digest)
-    every["sizes"] |= {"epochs": profile.epochs[: number + 1], "learning_rate": profile.by_stage[: number + 1]}
-    every["sizes"].pop("optimiser", None)  # it stands beside the rate of its stage
+    every["sizes"] |= {"epochs": profile.epochs[: number + 1], "learning_rate": profile.rates[: number + 1]}
     return hashlib.sha256(json.dumps(every, sort_keys=True).encode()).hexdigest()[:16]
 
 

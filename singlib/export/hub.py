@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from .. import __version__
 from ..files import replacing, write_json, write_text
-from ..grading.grades import HEARD, model_grade
+from ..grading.grades import heard_in_tune, model_grade
 from ..grid import PROFILES
 from ..network.generation import HUB_WEIGHTS, load_model, write_notes
 from ..nsynth import SAMPLE_RATE, VELOCITIES
@@ -76,7 +76,7 @@ def _results(graded: pd.DataFrame, profile: str | None) -> list[EvalResult]:
     notes = PROFILES[profile].data if profile in PROFILES else "its notes"
     task = {"task_type": "text-to-audio", "dataset_type": notes, "dataset_name": notes}
     score = model_grade(list(graded.grade)).score
-    heard = (graded.pitch_heard.dropna() >= HEARD).mean()
+    heard = heard_in_tune(graded).mean()
     return [
         EvalResult(metric_type="grade", metric_name="grade, 0 to 5", metric_value=round(score, 2), **task),
         EvalResult(metric_type="in_tune", metric_name="share in tune", metric_value=round(float(heard), 2), **task),

@@ -136,19 +136,19 @@ def play(
     trained = {channel: trained_notes(*voice) for channel, voice in voices.items()}
     for note in notes:
         if note.channel not in voices:
-            words = f"on channel {note.channel} left out: it has no model"
+            words = f"on channel {note.channel}, which has no model: left out"
         else:
             pitches = voices[note.channel].model.pitches(voices[note.channel].role)
             pitch = _into(note.pitch, pitches[0], pitches[-1]) if outside == "octaves" else note.pitch
-            words = f"outside {voices[note.channel].role}'s {pitches[0]} to {pitches[-1]}"
+            words = f"outside the range of {voices[note.channel].role} (MIDI {pitches[0]} to {pitches[-1]})"
             if not pitches[0] <= pitch <= pitches[-1]:
-                words += " left out"
+                words += ": left out"
             else:
                 label = sounding(trained[note.channel], pitch, note.velocity)
                 chosen.append((note, pitch, label))
-                words = f"{words} transposed by octaves" if pitch != note.pitch else ""
+                words = f"{words}: transposed by octaves into it" if pitch != note.pitch else ""
                 if label.pitch != pitch:
-                    near = f"of {label.role} were no trained pitches: a neighbour's note is moved"
+                    near = f"with a pitch that {label.role} was not trained on: the nearest note is shifted"
                     said[near] = said.get(near, 0) + 1
         if words:
             said[words] = said.get(words, 0) + 1

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from librosa import midi_to_hz
 
-from .measures import measure
+from .measures import TRACKED, measure
 
 GRADES = ("-", "-/o", "o", "o/+", "+", "++")  # as Table 3 prints them, from low to high
 SCORES = {grade: score for score, grade in enumerate(GRADES)}
@@ -116,6 +117,15 @@ def model_grade(grades: Sequence[str], models: Sequence[str] | None = None) -> M
         scores = pd.Series(scores).groupby(np.asarray(models)).mean().to_numpy()
     low, high = np.clip(mean_interval(scores), 0, len(GRADES) - 1)
     return ModelGrade(float(scores.mean()), float(low), float(high))
+
+
+def heard_in_tune(notes: pd.DataFrame) -> pd.Series:
+    """Return which notes are heard at their label, of those in the range of the pitch tracker (`TRACKED`).
+
+    Takes ``pitch`` and ``pitch_heard`` of graded notes, rows of quality.csv; the mean is the share in tune.
+    """
+    tracked = notes[notes.pitch.map(midi_to_hz).between(*TRACKED)]
+    return tracked.pitch_heard >= HEARD
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:

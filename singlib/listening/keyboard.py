@@ -119,7 +119,7 @@ class Keyboard(widgets.VBox):
             self.velocity = self.piano.velocity
 
     def press(self, pitch: int, velocity: int | None = None) -> None:
-        """Take a key that the browser has sounded for pressed; the same key again counts as well."""
+        """Record a press of a key, whose note the browser has played already; the same key again counts as well."""
         before, self.sounded, self.velocity = self.pitch.value, True, velocity or self.piano.velocity
         try:
             self.pitch.value = pitch

@@ -71,7 +71,7 @@ class Model:
         return sorted({pitch for pitch, _ in self.notes[role]})
 
     def trained(self, label: Label) -> str:
-        """Say whether this ``"note"`` was trained, its ``"pitch"`` at another velocity, or ``"never"`` its pitch.
+        """Return "note" if this note was trained, "pitch" if only its pitch at other velocities was, else "never".
 
         ValueError if the model does not play its instrument.
         """
@@ -100,8 +100,8 @@ class Model:
     def generate(self, labels: Sequence[Label], outside: bool = False) -> np.ndarray:
         """Generate notes: ``(notes, 64000)``, float32, at 16 kHz; samples beyond [-1, 1] are possible.
 
-        ValueError if the model does not know an instrument or velocity, or a pitch was never trained (with `outside`:
-        is not MIDI's).
+        ValueError if the model does not know an instrument or velocity, or a pitch was never trained; with `outside`,
+        any MIDI pitch is allowed.
         """
         for label in labels:
             self.check(label, outside)
@@ -116,7 +116,7 @@ class Model:
 def models() -> dict[str, Path]:
     """Return the weights file of every model at hand: ``<profile>/<cell>`` come with the project, then ``runs/...``.
 
-    Models of the paper's own regime come last of the first: they are there to be compared, not to be enjoyed.
+    Among those that come with the project, the models of the paper's own regime, which sound worst, are last.
     """
     carried = (project_folder() / "data").glob("*/models/*.safetensors")
     carried = sorted(carried, key=lambda file: (file.parents[1].name == "recorded", file))
@@ -180,10 +180,10 @@ def write_notes(folder: Path, labels: Sequence[Label], waveforms: np.ndarray, su
     return files
 
 
-def chord(role: str, pitches: str, velocities: str) -> list[Label]:
+def labels_of(role: str, pitches: str, velocities: str) -> list[Label]:
     """Return all notes of some pitches (see `midi_pitch`) and velocities, each a list such as ``"60,F#4,g'"``.
 
-    ValueError if one of the lists is none.
+    ValueError if one of the two texts is not such a list.
     """
     numbers = []
     for name, text, example, read in (

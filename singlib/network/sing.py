@@ -18,7 +18,7 @@ PAD = 2304  # samples added to each end of a note before it is encoded
 STEPS = (SAMPLES + 2 * PAD - FRAME) // HOP + 1  # 265 codes of a note
 CONTEXT = 9  # codes that the decoder sees at once
 MARGIN = 512  # samples of the decoder's output before and after the note
-WIDE = 1024  # channels; the layout in memory of wider layers is another
+WIDE = 1024  # channels; wider layers use the contiguous layout in memory
 
 
 def pad(waveforms: Tensor) -> Tensor:
@@ -162,6 +162,8 @@ class SequenceGenerator(nn.Module):
         Size D of a code.
     hidden, layers : int
         Units and layers of the LSTM.
+    velocities : int
+        Rows of the velocity's embedding; NSynth has five, the original code six.
     """
 
     def __init__(

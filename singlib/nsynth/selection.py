@@ -16,8 +16,8 @@ FIGURE_NOTES = {"keys": (66, 100), "brass1": (62, 100)}
 def labels(data: str, roles: tuple[str, ...] = tuple(TABLE2)) -> list[Label]:
     """List the notes of some roles, in the order of role, pitch and velocity.
 
-    Where the data folder is not there, those that records which come with the project were made from. FileNotFoundError
-    if there are none of these either, ValueError if no role has a note.
+    Without the data folder, they are read from the list that is kept beside the project's records. FileNotFoundError if
+    there is none, ValueError if no role has a note.
     """
     lists = sorted((project_folder() / "data").glob(f"*/{data}.csv"))
     if at_hand(data) or not lists:

@@ -4,11 +4,9 @@ A *kind* is a training loss and an activation, "CQT/ELU". Every frame has its co
 """
 
 import pandas as pd
-from librosa import midi_to_hz
 
 from ..claims.comparisons import STAGES_OF_TIME
-from ..grading.grades import HEARD, SCORES, model_grade
-from ..grading.measures import TRACKED
+from ..grading.grades import SCORES, heard_in_tune, model_grade
 from ..grid import INSTRUMENT_SETS, LOSSES, PAPER_ACTIVATIONS, Cell, Profile
 from ..listening.spectrograms import Note
 from ..nsynth import Label, selection
@@ -57,10 +55,9 @@ def training_and_grades(records: Records) -> pd.DataFrame:
     last = history.groupby(["cell", "stage"])[["updates", "epoch"]].max().groupby("cell").sum()
     counts = selection.counts(records.profile.data)
     notes = {name: sum(counts[role] for role in roles) for name, roles in INSTRUMENT_SETS.items()}
-    quality = records.quality
-    quality = quality.assign(score=quality.grade.map(SCORES), in_tune=100.0 * (quality.pitch_heard >= HEARD))
-    tracked = quality.pitch.map(midi_to_hz).between(*TRACKED)
-    means = pd.concat([quality.groupby("cell").score.mean(), quality[tracked].groupby("cell").in_tune.mean()], axis=1)
+    quality = records.quality.assign(score=records.quality.grade.map(SCORES))
+    in_tune = 100.0 * heard_in_tune(quality).groupby(quality.cell).mean().rename("in_tune")
+    means = pd.concat([quality.groupby("cell").score.mean(), in_tune], axis=1)
     joined = about.merge(last, on="cell").merge(means, on="cell")
     return joined.assign(
         notes_seen=joined.epoch * joined.instruments.map(notes), seconds=joined[list(STAGES_OF_TIME)].sum(axis=1)

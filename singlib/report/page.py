@@ -37,7 +37,7 @@ def write(notebooks: list[Path], page: Path, made_of: str = "", playing: bool = 
 
     The page keeps `made_of`, the `fingerprint` of its records; `playing` has it link to the ``play.html`` beside it.
 
-    The first heading of the first is the title. ValueError if the page would have more than 30 MB.
+    The first notebook's first heading is the title. ValueError if the page would have more than 30 MB.
     """
     import nbformat  # seconds to import, and every command imports this module
     from nbconvert import HTMLExporter

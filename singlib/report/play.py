@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 
 from ..files import write_text
-from ..grading.grades import HEARD, model_grade
+from ..grading.grades import heard_in_tune, model_grade
 from ..grid import PROFILES, Cell, Profile, cells
 from ..nsynth import SAMPLE_RATE, VELOCITIES, Label
 from .figures import STAMP, output_folder
@@ -146,8 +146,7 @@ def graded(weights: Path) -> str:
     notes = graded_notes(weights)
     if notes.empty:
         return ""
-    in_tune = (notes.pitch_heard.dropna() >= HEARD).mean()
-    return f"Grade {model_grade(list(notes.grade))} (from - to ++), {in_tune:.0%} of its notes at their pitch."
+    return f"Grade {model_grade(list(notes.grade))} (from - to ++), {heard_in_tune(notes).mean():.0%} in tune."
 
 
 def missing(profile: Profile, at_hand: Iterable[Cell]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ..files import naming_damage, project_folder, read_json, read_table, replacing, write_text
-from ..grading.grades import HEARD, SCORES, model_grade
+from ..grading.grades import SCORES, heard_in_tune, model_grade
 from ..grid import Cell
 from ..network.generation import HUB_WEIGHTS, load_model, models
 from ..nsynth import SOURCES
@@ -58,7 +58,7 @@ def card(folder: Path) -> str:
     model = load_model(folder)
     history, quality = (read_table(folder / f"{name}.csv", COLUMNS[name]) for name in ("history", "quality"))
     last = history[history.stage == "fine-tuning"].groupby("spectrum", sort=False).loss.last()
-    in_tune = quality.pitch_heard.dropna() >= HEARD
+    in_tune = heard_in_tune(quality)
     ranges = []
     for role in model.roles:
         pitches = model.pitches(role)
@@ -74,8 +74,8 @@ def card(folder: Path) -> str:
         "Weights are under the licence of the project; notes made with them name their data.",
         "**Losses** after the last epoch, as trained: "
         + ", ".join(f"{name} {loss:.4g}" for name, loss in last.items()),
-        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} of these notes, evenly chosen; at the "
-        f"labelled pitch {100 * in_tune.mean():.0f} % of them.",
+        f"**Grade** {model_grade(list(quality.grade))}, over {len(quality)} of these notes, evenly chosen; in tune "
+        f"are {100 * in_tune.mean():.0f} % of the {len(in_tune)} in the pitch tracker's range.",
         f"**Not good for.** {NOT_FOR}{POOR if bad else ''}".strip(),
         f"**Made** {facts['finished']} on {facts['device']}, {sum(facts['seconds'].values()):.0f} s, singlib "
         f"{facts['singlib']}, torch {facts['packages']['torch']}; data digest {facts['data_digest'][:16]}. In 16 "
@@ -109,7 +109,7 @@ def graded_notes(weights: Path) -> pd.DataFrame:
         if table.is_file():
             rows = read_table(table, COLUMNS["quality"])
             return rows[rows.cell == cell] if "cell" in rows else rows
-    return pd.DataFrame(columns=[*sorted(COLUMNS["quality"]), "pitch_heard"])
+    return pd.DataFrame(columns=sorted(COLUMNS["quality"]))
 
 
 def at_hand() -> pd.DataFrame:
@@ -123,14 +123,14 @@ def at_hand() -> pd.DataFrame:
             notes = graded_notes(weights)
         except (OSError, ValueError):
             notes = pd.DataFrame()
-        heard = notes.pitch_heard.dropna() if len(notes) else ()
+        in_tune = heard_in_tune(notes) if len(notes) else ()
         size = weights.stat().st_size / 1e6 if weights.is_file() else float("nan")
         rows.append(
             {
                 "model": name,
                 "set": name.split("/")[-1].rsplit("-", 4)[0],
                 "grade": str(model_grade(list(notes.grade))) if len(notes) else "?",
-                "in tune": f"{(heard >= HEARD).mean():.0%}" if len(heard) else "?",
+                "in tune": f"{in_tune.mean():.0%}" if len(in_tune) else "?",
                 "size": f"{size:.1f} MB",
             }
         )

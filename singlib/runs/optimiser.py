@@ -80,7 +80,7 @@ class Optimiser:
         self.total = profile.epochs[stage] * epoch_updates
         self.averaged_from = self.total - profile.averaged_epochs * epoch_updates
         self.average = AveragedModel(module) if profile.averaged_epochs else None
-        name, rate = profile.by_stage[stage]
+        name, rate = profile.optimiser, profile.rates[stage]
         embeddings = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
         of_muon = {weight for weight in module.parameters() if name == "muon" and weight.ndim > 1} - embeddings
         self.weights = [weight for weight in module.parameters() if weight in of_muon]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .. import nsynth
 from ..files import project_folder, read_json
-from ..grid import Cell, Profile, cells, profile_named
+from ..grid import PROFILES, Cell, Profile, cells, profile_named
 from . import carried
 from .carried import FRAMES
 from .run_folder import Run
@@ -35,10 +35,10 @@ class Records:
         """Say what to do when no model is finished; empty if one is."""
         if len(self.about):
             return ""
-        name = self.profile.name
+        name, known = self.profile.name, [one.name for one in PROFILES.values() if carried.folder(one).is_dir()]
         return (
             f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`, or choose a "
-            "profile whose records come with the project: recorded, recorded-many-updates."
+            f"profile whose records come with the project: {', '.join(known)}."
         )
 
     def folder(self, cell: str) -> Path:

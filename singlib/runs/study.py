@@ -91,7 +91,7 @@ def signature(made_with: object) -> str:
 
 
 def settings(cell: Cell, profile: Profile, **more: object) -> dict:
-    """Return all that the result of a cell depends on, but for the notes, for `run`; what is graded adds `GRADING`."""
+    """Return all that the result of a cell depends on, but for the notes, for `run`; add `GRADING` if it is graded."""
     return recipe(cell, profile, "") | more
 
 
