@@ -136,6 +136,10 @@ def test_the_first_screen_shows_what_was_found(opened):
         assert box["y"] >= 0 and box["y"] + box["height"] <= 1000, what
         assert box["x"] > opened.locator("nav").bounding_box()["width"] and box["x"] + box["width"] <= 1400, what
     assert "gradient restored" in opened.locator(".celltag_summary").inner_text()
+    cut = "element => element.scrollWidth > element.clientWidth"
+    assert not opened.locator(".celltag_beside table").evaluate(cut)
+    opened.set_viewport_size({"width": 1200, "height": 1000})
+    assert not opened.locator(".celltag_beside table").evaluate(cut)
 
 
 def test_a_phone_has_the_contents_at_the_top_and_no_scrolling_sideways(opened):
@@ -192,6 +196,7 @@ def test_the_report_prints_without_players_and_contents(browser, report):
 def test_the_report_is_small_enough_to_send_and_shows_no_code(report, monkeypatch):
     text = report.read_text()
     assert report.stat().st_size < 30_000_000
+    assert "in a new cell" not in text, "what speaks of the notebook"
     assert "figures.show(" not in text and "http://" not in text.replace("http://www.w3.org", "")
     monkeypatch.setattr(page, "LIMIT", 1000)
     with pytest.raises(ValueError, match=r"report\.html would have \d+ MB, more than 0"):

@@ -31,14 +31,14 @@ def relative_losses(records: Records, instruments: str = "keys") -> pd.DataFrame
 
 
 def grades_by_kind(records: Records) -> pd.DataFrame:
-    """Grade the corrected models of each kind and set: `KIND`, ``score``, ``low`` and ``high``, 0 to 5.
+    """Grade the corrected models of each kind and set: `KIND`, ``score``, ``low`` and ``high``, 0 to 5, and ``models``.
 
     The interval is `singlib.grading.grades.model_grade`'s, 95 %: over models where a kind has several, else over notes.
     """
     quality = _corrected(records.quality)
     groups = quality.groupby(KIND) if len(quality) else ()
-    rows = [(*kind, *model_grade(list(group.grade), list(group.cell))) for kind, group in groups]
-    return pd.DataFrame(rows, columns=[*KIND, "score", "low", "high"])
+    rows = [(*kind, *model_grade(list(group.grade), list(group.cell)), group.cell.nunique()) for kind, group in groups]
+    return pd.DataFrame(rows, columns=[*KIND, "score", "low", "high", "models"])
 
 
 def training_and_grades(records: Records) -> pd.DataFrame:

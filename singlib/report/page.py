@@ -36,6 +36,7 @@ def write(notebooks: list[Path], page: Path, made_of: str = "", playing: bool = 
     """Write executed notebooks, without their code, as one HTML file, and return its path.
 
     The page keeps `made_of`, the `fingerprint` of its records; `playing` has it link to the ``play.html`` beside it.
+    Cells tagged "notebook-only", which speak of the notebook, are left out.
 
     The first notebook's first heading is the title. ValueError if the page would have more than 30 MB.
     """
@@ -43,6 +44,7 @@ def write(notebooks: list[Path], page: Path, made_of: str = "", playing: bool = 
     from nbconvert import HTMLExporter
 
     cells = [cell for path in notebooks for cell in nbformat.read(path, as_version=4).cells]
+    cells = [cell for cell in cells if "notebook-only" not in cell.metadata.get("tags", ())]
     title = cells[0].source.splitlines()[0].lstrip("# ")
     exporter = HTMLExporter(
         template_file=str(Path(__file__).with_name("page.html.j2")),

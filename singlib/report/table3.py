@@ -10,7 +10,7 @@ from IPython.display import SVG, display
 from matplotlib.figure import Figure
 
 from ..grading.grades import GRADES, SCORES, ModelGrade, model_grade
-from ..grid import LOSSES, PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, cells
+from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, cells
 from ..listening import blind_test
 from ..runs.records import Records
 from .figures import output_folder, stamp
@@ -43,12 +43,12 @@ SCALE = {
     "++": ("clean and bright like the note", "#253494", "#fff"),
 }
 FEW = 5  # entries: the order of fewer says nothing
-_ORDER = ("STFT", "CQT", "MFC", "MRSTFT")  # of the losses in Table 3, and ours
 
 
 def losses(grid: list[Cell]) -> list[str]:
-    """Return the paper's losses, and after them those that a grid has beside."""
-    return [loss for loss in LOSSES if loss in PAPER_LOSSES or any(cell.loss == loss for cell in grid)]
+    """Return the paper's losses in the order of its tables, and after them ours, if a grid has it."""
+    ours = sorted({cell.loss for cell in grid}.difference(PAPER_LOSSES))
+    return ["STFT", "CQT", "MFC", *ours]
 
 
 def entry(grid: list[Cell], *entry: str) -> list[Cell]:
@@ -70,7 +70,7 @@ def perceived(records: Records) -> pd.DataFrame:
     """
     ratings = blind_test.load(records)
     ratings = ratings[ratings.reliable]
-    columns = list(product(sorted(losses(records.grid), key=_ORDER.index), PAPER_ACTIVATIONS))
+    columns = list(product(losses(records.grid), PAPER_ACTIVATIONS))
     rows = []
     for instruments, grades in PAPER_GRADES.items():
         for (loss, activation), paper in zip_longest(columns, grades):
