@@ -139,12 +139,12 @@ def test_what_is_seen_is_said_from_the_numbers():
 
 def test_the_mean_of_several_models_has_a_band_and_one_model_has_none(quick):
     drawn = figures.draw(4, quick)
-    assert len(drawn.axes[0].collections) == 1 and "mean of 2 (95 %)" in drawn.legends[0].texts[0].get_text()
+    assert len(drawn.axes[0].collections) == 1 and "2 models" in drawn.legends[0].texts[0].get_text()
     one = figures.draw(10, quick)
     assert not one.axes[0].collections
     fewer = quick.history[~quick.history.cell.eq("keys-ReLU-MFC-flow-1")]
     both = figures.draw(5, Records(quick.profile, fewer, quick.quality, []))
-    assert [text.get_text() for text in both.legends[0].texts] == ["MFC/ReLU, mean of 2, corrected 1 (95 %)"]
+    assert [text.get_text() for text in both.legends[0].texts] == ["MFC/ReLU, 2 models (corrected: 1)"]
     plt.close("all")
 
 

@@ -181,10 +181,9 @@ def draw_curves(frame: pd.DataFrame, axes: plt.Axes, column: str = "training_los
 
 
 def _label(name: str, models: list[int]) -> str:
-    """Return a kind's name with the number of models its mean is of, published and corrected where they differ."""
-    if set(models) == {1}:
-        return name
-    return f"{name}, mean of {models[0]}" + (f", corrected {models[1]}" if len(set(models)) > 1 else "") + " (95 %)"
+    """Return a kind's name with its number of models, published and corrected where they differ."""
+    counted = f"{models[0]} model{'s' * (models[0] > 1)}"
+    return f"{name}, {counted}" + (f" (corrected: {models[1]})" if len(set(models)) > 1 else "")
 
 
 _THREE, _BRASS = ("k+m+v",), ("brass1", "brass1-3", "brass1-5")
@@ -297,7 +296,7 @@ def book(records: Records) -> Path:
     folder = output_folder(records.profile)
     with PdfWriter() as pages, replacing(folder / "figures.pdf") as beside:
         for file in sorted(folder.glob("fig[0-9][0-9].pdf")):
-            pages.append(file)
+            pages.append(file, outline_item=f"Fig. {int(file.stem[3:])}")
         pages.write(beside)
     return folder / "figures.pdf"
 
