@@ -2,8 +2,9 @@
 
 The LSTM has no ELU; what it must learn are the codes of ELU's encoder. So these are measured beside ReLU's: their
 scale, how many directions they fill, how fast they move, how well a code follows from the two before it. Then the
-guesses are put to the test by interventions, each on the same autoencoders: codes brought to unit variance in each
-dimension; encoder and decoder of different activations; ELU's autoencoder stopped when it had ReLU's loss.
+guesses are put to the test by interventions. On the same autoencoder: codes brought to unit variance, in each dimension
+or by one number for all; the autoencoder as it was when its loss first came down to `EARLY`, the same for ReLU and ELU.
+And on autoencoders whose encoder and decoder have different activations, trained anew.
 
 Keys, STFT, in the paper's regime, at the grid's size (C 512).
 
@@ -27,12 +28,16 @@ HERE = Path(__file__).parent
 PROFILE = PROFILES["recorded"]
 SEEDS = (0, 1, 2)
 PAIRS = (("ReLU", "ReLU"), ("ELU", "ELU"), ("ELU", "ReLU"), ("ReLU", "ELU"))  # of encoder and decoder
+EARLY = 0.05  # STFT loss; ReLU and ELU pass it in the middle of their training
 RATE = nsynth.SAMPLE_RATE / sing.HOP  # codes a second
 SLOW = 4.0  # Hz
+LAST = 5  # epochs whose mean is the loss at the end
+# How codes are scaled before the LSTM learns them: mean and deviation over these axes of (notes, D, steps).
+SCALES = {"no": None, "each dimension": (0, 2), "all at once": (0, 1, 2)}
 
 
 class Scaled(nn.Module):
-    """A decoder of codes that were brought to mean 0 and variance 1 in each dimension."""
+    """A decoder of codes that were brought to mean 0 and variance 1."""
 
     def __init__(self, decoder: nn.Module, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
@@ -46,17 +51,18 @@ class Scaled(nn.Module):
 class CodesTrainer(Trainer):
     """A trainer whose encoder may have another activation, and whose codes may be scaled."""
 
-    def __init__(self, cell: Cell, notes: nsynth.Notes, encoder: str) -> None:
+    def __init__(self, cell: Cell, notes: nsynth.Notes, encoder: str, scaled: str = "no") -> None:
         super().__init__(cell, PROFILE, notes, study.DEVICE)
         torch.manual_seed(cell.seed)  # the weights that this seed gives the encoder of any activation
         self.autoencoder.encoder = sing.Encoder(PROFILE.channels, PROFILE.dimension, encoder)
-        self.scaled = False
+        self.scaled = SCALES[scaled]
+        study.watch_nothing_else(self)
 
     def encode(self) -> None:
         """Compute the codes, scaled if that is asked for."""
         super().encode()
         if self.scaled:
-            mean, deviation = self.codes.mean((0, 2))[:, None], self.codes.std((0, 2))[:, None]
+            mean, deviation = self.codes.mean(self.scaled, keepdim=True), self.codes.std(self.scaled, keepdim=True)
             self.codes = (self.codes - mean) / deviation
             self.sing.decoder = Scaled(self.autoencoder.decoder, mean, deviation)
 
@@ -77,50 +83,78 @@ def describe(codes: np.ndarray) -> dict[str, float]:
     power = np.abs(np.fft.rfft(moving)) ** 2
     frequencies = np.fft.rfftfreq(steps, 1 / RATE)
     rows = centred.transpose(0, 2, 1)
-    past = np.concatenate([rows[:, 1:-1], rows[:, :-2]], axis=2).reshape(-1, 2 * dimension)
-    now = rows[:, 2:].reshape(-1, dimension)
-    half = len(now) // 2  # predicted are notes that the prediction was not fitted to
-    weights = np.linalg.lstsq(past[:half], now[:half], rcond=None)[0]
-    error = now[half:] - past[half:] @ weights
+    past, now = np.concatenate([rows[:, 1:-1], rows[:, :-2]], axis=2), rows[:, 2:]
+    # Notes are in the order of their pitch: every other one is predicted from a fit to those between.
+    fitted, predicted = (
+        (past[half::2].reshape(-1, 2 * dimension), now[half::2].reshape(-1, dimension)) for half in (0, 1)
+    )
+    error = predicted[1] - predicted[0] @ np.linalg.lstsq(*fitted, rcond=None)[0]
     return {
         "scale": float(np.sqrt(centred.var(axis=(0, 2)).mean())),
         "rank": float(1 / (shares**2).sum()),
         "slow": float(power[..., frequencies < SLOW].sum() / power.sum()),
-        "unpredicted": float((error**2).sum() / (now[half:] ** 2).sum()),
+        "unpredicted": float((error**2).sum() / (predicted[1] ** 2).sum()),
         "of_labels": float((centred.mean(2) ** 2).sum() * steps / (centred**2).sum()),
     }
 
 
+def train_autoencoder(trainer: CodesTrainer) -> tuple[study.Rows, dict[bool, tuple[dict[str, Tensor], float]]]:
+    """Train an autoencoder; return its losses, and weights and STFT loss at the end (False) and early (True).
+
+    There is no early one if its loss never came down to `EARLY`.
+    """
+    kept: dict[bool, tuple[dict[str, Tensor], float]] = {}
+
+    def keep_early(means: dict[str, float]) -> None:
+        if not kept and means["STFT"] <= EARLY:
+            kept[True] = weights_of(trainer), means["STFT"]
+
+    losses = study.train_stage(trainer, "autoencoder", keep_early)
+    return losses, kept | {False: (weights_of(trainer), losses[-1]["loss"])}
+
+
+def weights_of(trainer: CodesTrainer) -> dict[str, Tensor]:
+    """Return a copy of the autoencoder's weights."""
+    return {key: value.clone() for key, value in trainer.autoencoder.state_dict().items()}
+
+
+EXPERIMENTS = {f"{encoder}-{decoder}-{seed}": (encoder, decoder, seed) for seed in SEEDS for encoder, decoder in PAIRS}
+
+
 def train(name: str) -> dict[str, study.Rows]:
-    """Train the autoencoders of a seed, and LSTMs on their codes."""
-    seed = int(name)
-    facts = {"seed": seed} | study.prepare(PROFILE.threads)
-    rows, history, reached = [], [], {}
-    for encoder, decoder, stopped in [(*pair, False) for pair in PAIRS] + [("ELU", "ELU", True)]:
-        cell = Cell("keys", decoder, seed=seed)
-        notes = nsynth.load_notes(PROFILE.data, cell.roles)
-        trainer = CodesTrainer(cell, notes, encoder)
-        until = (lambda means: means["STFT"] <= reached["ReLU", "ReLU"]) if stopped else None
-        losses = study.train_stage(trainer, "autoencoder", until)
-        reached[encoder, decoder] = [row["loss"] for row in losses if row["spectrum"] == "STFT"][-1]
-        which = facts | {"encoder": encoder, "decoder": decoder, "stopped": stopped}
-        history += [which | {"scaled": False} | row for row in losses]
-        autoencoder = {key: value.clone() for key, value in trainer.autoencoder.state_dict().items()}
-        for scaled in (False, True):
-            trainer = CodesTrainer(cell, notes, encoder)
-            trainer.autoencoder.load_state_dict(autoencoder)
-            trainer.scaled = scaled
-            losses = study.train_stage(trainer, "lstm")
-            history += [which | {"scaled": scaled} | row for row in losses]
-            last = {row["spectrum"]: row["loss"] for row in losses}
-            ends = {"autoencoder": reached[encoder, decoder], "lstm": last["STFT"]}
-            ends["codes"] = last["codes"] / float(trainer.codes.var(dim=(0, 2)).mean())  # of their variance
-            rows.append(which | {"scaled": scaled} | ends | describe(trainer.codes.double().numpy()))
-    same = asdict(Cell("keys")) | {"data_digest": notes.digest, "regime": PROFILE.regime}
+    """Train an autoencoder, and LSTMs on its codes."""
+    encoder, decoder, seed = EXPERIMENTS[name]
+    cell = Cell("keys", decoder, seed=seed)
+    notes = nsynth.load_notes(PROFILE.data, cell.roles)
+    facts = {"seed": seed, "encoder": encoder, "decoder": decoder} | study.prepare(PROFILE.threads)
+    losses, kept = train_autoencoder(CodesTrainer(cell, notes, encoder))
+    history, rows = [facts | {"early": False, "scaled": "no"} | row for row in losses], []
+    settings = [(False, "no")]
+    if encoder == decoder:
+        settings += [(False, "each dimension"), (False, "all at once"), *([(True, "no")] if True in kept else [])]
+    for early, scaled in settings:
+        trainer = CodesTrainer(cell, notes, encoder, scaled)
+        weights, autoencoder = kept[early]
+        trainer.autoencoder.load_state_dict(weights)
+        losses = study.train_stage(trainer, "lstm")
+        which = facts | {"early": early, "scaled": scaled}
+        history += [which | row for row in losses]
+        ends = {
+            spectrum: np.mean([row["loss"] for row in losses if row["spectrum"] == spectrum][-LAST:])
+            for spectrum in ("STFT", "codes")
+        }
+        ends["codes"] /= float(trainer.codes.var(dim=(0, 2)).mean())  # of their variance
+        found = {"autoencoder": autoencoder, "lstm": ends["STFT"], "codes": ends["codes"]}
+        rows.append(which | found | describe(trainer.codes.double().numpy()))
+    same = asdict(Cell("keys")) | {"data_digest": notes.digest, "regime": f"{PROFILE.regime}, C {PROFILE.channels}"}
     same = {key: value for key, value in same.items() if key not in ("seed", "activation")}
     return {"codes-history": history, "codes": [row | same for row in rows]}
 
 
 if __name__ == "__main__":
-    made_with = {str(seed): study.settings(Cell("keys", seed=seed), PROFILE) for seed in SEEDS}
+    rules = {"early": EARLY, "scales": list(SCALES), "slow": SLOW, "last": LAST}
+    made_with = {
+        name: study.settings(Cell("keys", decoder, seed=seed), PROFILE, encoder=encoder, **rules)
+        for name, (encoder, decoder, seed) in EXPERIMENTS.items()
+    }
     study.run(HERE, "codes", made_with, train, __doc__.splitlines()[0])

@@ -1,13 +1,14 @@
 """Can SING play pitches that it was not trained on? (section 2.2: not, "despite counter indication" of the original.)
 
-One model is asked in all ways at once. Of its notes are held out: *between*, every sixth pitch; *beyond*, the top
-and the bottom octave; *known*, a tenth of the notes that are left, drawn, which are of pitches heard at other
-velocities. The last is what the original holds out. Three kinds of input for the pitch, on the same autoencoder:
+One model is asked in all ways at once. Of its notes are held out: *between*, every seventh pitch, others for each
+seed (every sixth would leave a pitch class of brass without a trained note); *beyond*, the top and the bottom octave;
+*known*, a quarter of the notes that are left, drawn, which are of pitches heard at other velocities. The last is what
+the original holds out. Three kinds of input for the pitch, on the same autoencoder:
 *table*, a vector for each pitch, as in SING; *octave*, one for each octave beside one for each pitch class; *wave*,
 sines and cosines of the pitch at periods from 256 semitones to 4 (A. Vaswani et al., 2017), as a layer makes eight
 numbers of them.
 
-STFT, ReLU, C 256, trained as `recorded-best` is: a model that plays trained pitches out of tune says nothing of others.
+STFT, ReLU, trained as `recorded-best` is: a model that plays trained pitches out of tune says nothing of others.
 
     python data/questions/pitches.py --workers 2
 """
@@ -22,16 +23,19 @@ import torch
 from torch import Tensor, nn
 
 from singlib import nsynth
+from singlib.grading.grades import HEARD
 from singlib.grading.measures import TRACKED, TRUSTED, pitch_heard, semitones_off
 from singlib.grid import PROFILES, Cell
 from singlib.network import sing
 from singlib.nsynth import PITCHES, Label, Notes
 from singlib.runs import study
+from singlib.runs.run_folder import GRADING
 from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
 BEST = replace(PROFILES["recorded-best"], own_epochs={})
-EPOCHS = {"keys": (50, 35, 30), "mallet": (50, 35, 30), "brass1-5": (29, 20, 17)}  # about 350 updates of each set
+# 224 updates of the autoencoder teach brass most pitches; keys and mallet need more, and get 400.
+EPOCHS = {"keys": (100, 70, 60), "mallet": (100, 70, 60), "brass1-5": (28, 20, 17)}
 SEEDS = (0, 1, 2)
 WIDTH = 8  # of SING's vector for a pitch
 
@@ -70,13 +74,14 @@ def hold_out(labels: list[Label], seed: int) -> dict[Label, str]:
 
     Pitches are held out of all instruments of a set at once: they share SING's vectors.
     """
+    first = 1 + 2 * (seed % 3)
     every = sorted({label.pitch for label in labels})
     inner = [pitch for pitch in every if every[0] + 12 <= pitch <= every[-1] - 12]
     kinds = {}
     for label in labels:
-        kinds[label] = "beyond" if label.pitch not in inner else "between" if label.pitch in inner[3::6] else "no"
+        kinds[label] = "beyond" if label.pitch not in inner else "between" if label.pitch in inner[first::7] else "no"
     left = Counter((label.role, label.pitch) for label in labels if kinds[label] == "no")
-    wanted, order = round(left.total() / 10), np.random.default_rng(seed).permutation(len(labels))
+    wanted, order = round(left.total() / 4), np.random.default_rng(seed).permutation(len(labels))
     for label in [labels[place] for place in order if kinds[labels[place]] == "no"]:
         if wanted and left[label.role, label.pitch] > 1:  # its pitch is also trained on at another velocity
             kinds[label] = "known"
@@ -87,7 +92,11 @@ def hold_out(labels: list[Label], seed: int) -> dict[Label, str]:
 
 @torch.no_grad()
 def hear(trainer: Trainer, notes: Notes, place: int, trained: set[int]) -> dict[str, float | str]:
-    """Say what pitch the model plays for a note: its own, that of the nearest trained pitch, or neither."""
+    """Say what pitch the model plays for a note: its own, that of the nearest trained pitch, another's, or none.
+
+    Its own is heard as the grade hears it. For the others the pitch tracker says how many semitones it is ``off``, in
+    the tracker's range.
+    """
     label = notes.labels()[place]
     numbers = (notes.instrument[place], notes.pitch[place], notes.velocity[place])
     played = sing.trim(trainer.sing(*(torch.tensor([number]) for number in numbers)))[0].double().numpy()
@@ -95,10 +104,11 @@ def hear(trainer: Trainer, notes: Notes, place: int, trained: set[int]) -> dict[
     apart = min(abs(label.pitch - other) for other in trained)
     near = [other for other in trained if abs(label.pitch - other) == apart]
     row = label._asdict() | {"apart": apart}
-    if not TRACKED[0] <= frequency <= TRACKED[1] or pitch_heard(target, target, frequency)[0] < TRUSTED:
-        return row | {"off": np.nan, "heard": "not tracked"}
-    off = semitones_off(played, frequency)
-    if abs(off) < 0.5:
+    sounds = np.abs(played).max() > 0 and TRACKED[0] <= frequency <= TRACKED[1]
+    off = semitones_off(played, frequency) if sounds else np.nan
+    if pitch_heard(target, target, frequency)[0] < TRUSTED:
+        heard = "not tracked"  # the note itself is not heard at its label
+    elif pitch_heard(played, target, frequency)[0] >= HEARD:
         heard = "its own"
     elif any(abs(label.pitch + off - other) < 0.5 for other in near):
         heard = "the nearest trained"
@@ -126,6 +136,7 @@ def train(name: str) -> dict[str, study.Rows]:
     rows, history, autoencoder = [], [], None
     for kind, make in INPUTS.items():
         trainer = Trainer(cell, profile, known, study.DEVICE)
+        study.watch_nothing_else(trainer)
         torch.manual_seed(seed)
         trainer.sing.sequence.pitch = make()
         for stage in STAGES:
@@ -139,10 +150,11 @@ def train(name: str) -> dict[str, study.Rows]:
         for place, label in enumerate(notes.labels()):
             heard = hear(trainer, notes, place, trained[label.role])
             rows.append(facts | {"input": kind, "held_out": kinds[label]} | heard)
-    facts = asdict(cell) | {"data_digest": notes.digest, "regime": profile.regime}
+    facts = asdict(cell) | {"data_digest": notes.digest, "regime": f"{profile.regime}, C {profile.channels}"}
     return {"pitches-history": history, "pitches": [row | facts for row in rows]}
 
 
 if __name__ == "__main__":
-    made_with = {name: study.settings(*made, inputs=list(INPUTS), width=WIDTH) for name, made in EXPERIMENTS.items()}
+    rules = {"inputs": list(INPUTS), "width": WIDTH, "held_out": "every seventh, a quarter", "grading": GRADING}
+    made_with = {name: study.settings(*made, **rules) for name, made in EXPERIMENTS.items()}
     study.run(HERE, "pitches", made_with, train, __doc__.splitlines()[0])
