@@ -22,7 +22,7 @@ $(FRESH): requirements.txt
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	"$(BIN)/python" -m pip install $(QUIETLY) --constraint requirements.txt --upgrade pip
-	"$(BIN)/python" -m pip install $(QUIETLY) --no-compile --requirement requirements.txt --editable .
+	PYTHONWARNINGS=ignore "$(BIN)/python" -m pip install $(QUIETLY) --no-compile --requirement requirements.txt --editable .
 	"$(BIN)/python" -m singlib.runs.warm < /dev/null
 	touch $@
 

@@ -1,5 +1,6 @@
 """The command line: ``singlib data`` fetches notes, ``run`` trains a grid, ``play`` plays, ``report`` draws."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +8,11 @@ from typing import Annotated
 try:
     import typer
 except ImportError as error:
-    raise SystemExit("singlib: the losses alone are installed; for the commands: pip install singlib[all]") from error
+    needs = "the losses alone are installed; the commands need more: pip install '.[all]' in a clone"
+    raise SystemExit(f"singlib: {needs}") from error
 
-from . import __version__  # each command imports the rest itself, so that help and completion are quick
+from . import __version__
+from .grid import PROFILES  # each command imports the rest itself, so that help and completion are quick
 
 
 class _Commands(typer.core.TyperGroup):
@@ -28,15 +31,17 @@ class _Commands(typer.core.TyperGroup):
         except ModuleNotFoundError as error:
             if str(error.name).split(".")[0] == "singlib":
                 raise
-            needs = f"needs {error.name}, which is not installed: pip install 'singlib[all]'"
+            needs = f"needs {error.name}, which is not installed: pip install '.[all]' in a clone"
             raise SystemExit(f"singlib {context.invoked_subcommand}: {needs}") from error
+        except KeyboardInterrupt:
+            kept = "interrupted; run it again to go on"
+            print(f"\nsinglib {context.invoked_subcommand}: {kept}", file=sys.stderr, flush=True)
+            os._exit(130)  # threads that draw, or wait for a kernel, would go on for half a minute
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda")]
-ProfileName = Annotated[
-    str, typer.Option(help="smoke, quick, recorded, recorded-best, recorded-many-updates, recorded-long or paper")
-]
+ProfileName = Annotated[str, typer.Option(help=", ".join(PROFILES))]
 
 
 def _version(asked: bool) -> None:
@@ -60,12 +65,13 @@ def data(
 ) -> None:
     """Fetch the notes of the eight instruments of an NSynth split into data/."""
     from .nsynth import download
-    from .report import tables
 
     if dry_run:
         print(download.plan(split, source))
-    else:
-        print(tables.instruments(download.download(split, source).name).to_markdown())
+        return
+    from .report import tables
+
+    print(tables.instruments(download.download(split, source).name).to_markdown())
 
 
 @app.command()
@@ -110,13 +116,22 @@ def models() -> None:
     print(at_hand().to_string(index=False))
 
 
+def _say_which(model: str) -> None:
+    """Print which of several models of the same cell a name is taken for."""
+    from .network.generation import same_cell
+
+    first, *others = same_cell(model) or [""]
+    if others:
+        print(f"{model} is taken for {first}; others are {', '.join(others)}", file=sys.stderr)
+
+
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
     model: Annotated[str, typer.Option(help="a name from `singlib models`, or a path to a model or a run")],
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
     pitch: Annotated[str | None, typer.Option(help="60,64 or C4,F#4 or c',fis'; by default a trained one")] = None,
-    velocity: Annotated[str | None, typer.Option(help="25, 50, 75, 100, 127, or several; by default 100")] = None,
+    velocity: Annotated[str | None, typer.Option(help="25, 50, 75, 100, 127, or several; by default about 100")] = None,
     notes: Annotated[Path | None, typer.Option(help="instead: a file with a note such as keys-060-100 a line")] = None,
     suffix: Annotated[str, typer.Option("--format", help="wav or flac")] = "wav",
     outside: Annotated[bool, typer.Option("--outside", help="allow pitches it was never trained on")] = False,
@@ -129,21 +144,27 @@ def generate(
 
     check_choice("format", suffix, generation.FORMATS)
     check_writable(out)
+    _say_which(model)
     playing = generation.load_model(model, device)
     if notes is None:
         role = instrument or playing.roles[0]
         check_choice("instrument", role, playing.roles)
         middle = min(playing.notes[role], key=lambda note: (abs(note[0] - 60), abs(note[1] - 100), note))
-        labels = generation.labels_of(role, pitch or str(middle[0]), velocity or str(100 if pitch else middle[1]))
+        pitch = str(middle[0]) if pitch is None else pitch
+        labels = generation.labels_of(role, pitch, "100" if velocity is None else velocity)
+        if velocity is None:
+            labels = [playing.nearest_trained(label) for label in labels]
     else:
         if instrument or pitch or velocity:
             raise ValueError(f"{notes} names the notes: leave out --instrument, --pitch and --velocity")
         labels = generation.read_labels(notes, lambda label: playing.check(label, outside))
+    replaced = sum((out / f"{label}.{suffix}").exists() for label in labels)
     files = generation.write_notes(out, labels, playing.generate(labels, outside), suffix)
     elsewhere = [str(label) for label in labels if playing.trained(label) == "pitch"]
     if elsewhere:
         print(f"trained only at other velocities: {', '.join(elsewhere)}", file=sys.stderr)
-    print(f"wrote {len(files)} notes to {out}")
+    over = f", {replaced} in place of older files" if replaced else ""
+    print(f"wrote {len(files)} note{'s' * (len(files) > 1)} to {out}{over}")
 
 
 @app.command()
@@ -166,7 +187,10 @@ def play(
     check_writable(out.parent)
     notes = songs.read_song(song)
     parts = songs.cast(model, sorted({note.channel for note in notes}))
-    loaded = {name: generation.load_model(name) for name, _ in dict.fromkeys(parts.values())}
+    names = dict.fromkeys(name for name, _ in parts.values())
+    for name in names:
+        _say_which(name)
+    loaded = {name: generation.load_model(name) for name in names}
     voices = {
         channel: songs.Voice(loaded[name], role or loaded[name].roles[0]) for channel, (name, role) in parts.items()
     }
@@ -193,6 +217,7 @@ def export(
     from .network.generation import find
 
     check_choice("format", kind, ("sfz", "folder", "onnx"))
+    _say_which(model)
     weights = find(model)
     if kind == "onnx":
         if (rate, audio) != (16_000, "flac"):
@@ -239,6 +264,9 @@ def report(
     elif stale and page.is_fresh(profile_named(profile)):
         print(f"as its records are: {page.page_of(profile_named(profile))}")
     else:
+        print(f"drawing the figures and tables of {profile}: a minute or two", file=sys.stderr, flush=True)
+        if nothing := records.load(profile).nothing():
+            print(nothing, file=sys.stderr, flush=True)
         print(f"wrote {page.report(profile_named(profile))}")
 
 

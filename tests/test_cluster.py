@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -318,3 +319,19 @@ def test_gpus_get_a_worker_each(monkeypatch):
         client.restart()  # as after a worker was killed
         assert sorted(seen.values()) == ["0", "1"]
         assert sorted(client.run(lambda: os.environ["CUDA_VISIBLE_DEVICES"]).values()) == ["0", "1"]
+
+
+def test_an_interrupt_from_the_keyboard_ends_all_in_one_line(tmp_path):
+    root = make_root(tmp_path / "root")
+    command = [str(BIN / "singlib"), "run", "--profile", "smoke", "--workers", "1"]
+    environment = os.environ | {"SINGLIB_ROOT": str(root)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    started = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    wait_for(lambda: training(root), process=started)
+    below = psutil.Process(started.pid).children(recursive=True)
+    os.killpg(started.pid, signal.SIGINT)
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert said.rstrip().endswith("singlib run: interrupted; run it again to go on")
+    assert "Traceback" not in said and "WARNING" not in said
+    assert not psutil.wait_procs(below, timeout=30)[1], "nothing is left running"

@@ -81,7 +81,7 @@ def check_multi_resolution(waveform):
     given = torch.from_numpy(waveform)
     ours = SpectralLoss(MultiResolutionSTFT()).double()(given, torch.zeros_like(given)).item()
     assert ours == pytest.approx(sum(map(np.sum, levels)) / sum(map(np.size, levels)), rel=1e-5)
-    assert ours == pytest.approx(np.mean([level.mean() for level in levels]), rel=1e-3)  # sizes weigh the same
+    assert ours == pytest.approx(np.mean([level.mean() for level in levels]), rel=5e-3)  # sizes weigh nearly the same
 
 
 CHECKS = pytest.mark.parametrize("check", [check_stft, check_mfc, check_cqt, check_multi_resolution])
@@ -204,7 +204,7 @@ def test_equation_3_squares_the_coefficients_unless_told_not_to():
     assert torch.equal(SpectralLoss(MFC(squared=False)).level(waveform), coefficients)
 
 
-@pytest.mark.parametrize(("name", "shortest"), [("STFT", 1024), ("MFC", 1024), ("CQT", 4353)])
+@pytest.mark.parametrize(("name", "shortest"), [("STFT", 1024), ("MFC", 1024), ("CQT", 4353), ("MRSTFT", 4096)])
 def test_shortest_waveform(name, shortest):
     spectrum = SPECTRA[name]()
     assert spectrum(torch.zeros(1, shortest)).shape[-1] >= 1
@@ -353,6 +353,7 @@ def test_under_autocast_the_loss_is_that_of_float32(name, dtype):
     [
         (torch.zeros(1, 16_384, dtype=torch.int16), "int16; samples are floating"),
         (torch.zeros(1, 16_384, dtype=torch.complex64), "complex64; samples are floating"),
+        (np.zeros((1, 16_384)), "the waveform is a ndarray; it must be a torch.Tensor"),
     ],
 )
 def test_samples_that_are_not_floating_are_refused(waveform, message):
@@ -379,6 +380,18 @@ def test_torch_func_and_compile_give_the_same(name):
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")  # without a compiler of C++
     (ours,) = torch.autograd.grad(compiled(given, target) * 2, given)
     torch.testing.assert_close(ours, expected, **close)
+
+
+@pytest.mark.parametrize("given", [CQT, "CQT"])
+def test_what_is_no_spectrum_is_refused_when_the_loss_is_made(given):
+    with pytest.raises(TypeError, match=r"must be an instance, such as CQT\(\)"):
+        SpectralLoss(given)
+
+
+def test_a_transform_of_another_shape_is_refused():
+    flat = type("Flat", (Spectrum,), {"transform": lambda self, waveform: waveform})()
+    with pytest.raises(ValueError, match=r"Flat\.transform gave shape \(2, 16384\) of 2 waveforms"):
+        flat(waves(2, 16_384))
 
 
 def test_a_spectrum_without_a_transform_is_refused_when_it_is_made():

@@ -1,5 +1,6 @@
 """A Standard MIDI File played by models: one on each channel, any number of notes at once."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -131,7 +132,7 @@ def play(
     to be played.
     """
     check_choice("way with pitches outside", outside, OUTSIDE)
-    said: dict[str, int] = {}
+    said: dict[tuple[int, str], int] = {}  # by channel
     chosen: list[tuple[Played, int, Label]] = []  # with the pitch that is played, and the note that is taken for it
     trained = {channel: trained_notes(*voice) for channel, voice in voices.items()}
     for note in notes:
@@ -149,10 +150,11 @@ def play(
                 words = f"{words}: transposed by octaves into it" if pitch != note.pitch else ""
                 if label.pitch != pitch:
                     near = f"with a pitch that {label.role} was not trained on: the nearest note is shifted"
-                    said[near] = said.get(near, 0) + 1
+                    said[note.channel, near] = said.get((note.channel, near), 0) + 1
         if words:
-            said[words] = said.get(words, 0) + 1
-    remarks = [f"{count} of {len(notes)} notes {words}" for words, count in said.items()]
+            said[note.channel, words] = said.get((note.channel, words), 0) + 1
+    on_channel = Counter(note.channel for note in notes)
+    remarks = [f"{count} of {on_channel[channel]} notes {words}" for (channel, words), count in said.items()]
     if not chosen:
         raise ValueError("; ".join(["nothing is left to be played", *remarks]))
     waveforms = _waveforms(voices, chosen)

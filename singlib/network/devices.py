@@ -1,6 +1,8 @@
 """Where a network is computed: on CPU, or on a CUDA device."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,6 +22,21 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= found:
         raise ValueError(f"no device {name!r}: PyTorch {torch.__version__} finds {found} CUDA devices here; choose cpu")
     return device
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of the CPU meanwhile.
+
+    The LSTM makes 265 small steps a note: several threads wait for each other longer than they work and, while
+    something else runs on the machine, hundreds of times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def to_device(array: np.ndarray, device: torch.device) -> Tensor:

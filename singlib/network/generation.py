@@ -21,7 +21,7 @@ from ..nsynth import PITCHES, SAMPLES, VELOCITIES, Label, selection
 from ..nsynth.audio import encode
 from ..nsynth.note_names import midi_pitch
 from . import weights
-from .devices import resolve_device
+from .devices import one_thread, resolve_device
 from .sing import SING, trim
 
 BATCH = 16  # notes generated at once
@@ -80,6 +80,11 @@ class Model:
             return "note"
         return "pitch" if label.pitch in self.pitches(label.role) else "never"
 
+    def nearest_trained(self, label: Label) -> Label:
+        """Return the trained note of the same pitch whose velocity is nearest; the note itself if there is none."""
+        trained = [velocity for pitch, velocity in self.notes[label.role] if pitch == label.pitch]
+        return label._replace(velocity=min(trained, key=lambda one: abs(one - label.velocity), default=label.velocity))
+
     def check(self, label: Label, outside: bool = False) -> None:
         """Raise a ValueError if `generate` would for a note."""
         check_choice("instrument", label.role, self.roles)
@@ -110,7 +115,8 @@ class Model:
         numbers = [(self.roles.index(label.role), label.pitch, VELOCITIES.index(label.velocity)) for label in labels]
         device = next(self.sing.parameters()).device
         parts = torch.tensor(numbers, device=device).split(BATCH)
-        return torch.cat([trim(self.sing(*part.T)) for part in parts]).cpu().numpy()
+        with one_thread():
+            return torch.cat([trim(self.sing(*part.T)) for part in parts]).cpu().numpy()
 
 
 def models() -> dict[str, Path]:
@@ -145,6 +151,11 @@ def find(name: Path | str) -> Path:
     if not project_folder().is_dir():
         hint = f"SINGLIB_ROOT is {project_folder()}, where there is no folder"
     raise ValueError(f"no model {str(name)!r}: {hint}")
+
+
+def same_cell(name: str) -> list[str]:
+    """Return the full names of the project's models that a cell's name may mean, of which `find` takes the first."""
+    return [full for full in models() if full.rpartition("/")[2] == name and not full.startswith("runs/")]
 
 
 def load_model(name: Path | str, device: str = "cpu") -> Model:

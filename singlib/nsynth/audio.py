@@ -127,7 +127,9 @@ def _build(store: Path, folder: Path, files: list[Path], stamps: list[list]) -> 
         for file in tqdm(files, desc="decoding notes", leave=False, disable=None):
             digests.append(hashlib.sha256(file.read_bytes()).hexdigest())
             if sums.get(f"audio/{file.name}", digests[-1]) != digests[-1]:
-                raise ValueError(f"{file} is not what {SUMS} says; delete it and fetch it again with make data")
+                split = folder.name.removeprefix("nsynth-")
+                again = f"make data SPLIT={split}" if split != folder.name else f"git checkout -- data/{folder.name}"
+                raise ValueError(f"{file} is not what {SUMS} says; delete it and get it again: {again}")
             waveforms.write(read_waveform(file).tobytes())
         waveforms.flush()
         store.with_suffix(".json").unlink(missing_ok=True)  # it described the old waveforms

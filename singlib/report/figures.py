@@ -16,7 +16,6 @@ import seaborn as sns
 from IPython.display import HTML, SVG, Markdown, display
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
-from pypdf import PdfWriter
 
 from ..claims import CLAIMS
 from ..files import check_writable, project_folder, replacing, write_text
@@ -293,6 +292,8 @@ def show(number: int, records: Records, checked: pd.DataFrame) -> None:
 
 def book(records: Records) -> Path:
     """Join the figures saved so far to one PDF, ``figures/<profile>/figures.pdf``, for a paper; return its path."""
+    from pypdf import PdfWriter  # of the extra "report"; the commands of "grid" import this module, too
+
     folder = output_folder(records.profile)
     with PdfWriter() as pages, replacing(folder / "figures.pdf") as beside:
         for file in sorted(folder.glob("fig[0-9][0-9].pdf")):

@@ -5,6 +5,7 @@
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -111,12 +112,16 @@ def report(profile: Profile) -> Path:
     if nsynth.at_hand(profile.data):  # decoded here once: of two notebooks one would wait, and say so in the report
         audio.digests(root / "data" / profile.data, list(nsynth.index(profile.data).values()))
     notebooks = [page.with_name(f"{name}.ipynb") for name in REPORT]
-    with ThreadPoolExecutor(len(REPORT) + 1) as at_once:  # each notebook computes in a kernel of its own
-        playing = at_once.submit(_save_play_page, profile)
-        executed = [at_once.submit(execute, root, path.stem, path, {"profile": profile.name}) for path in notebooks]
+    at_once = ThreadPoolExecutor(len(REPORT) + 1)  # each notebook computes in a kernel of its own
+    playing = at_once.submit(_save_play_page, profile)
+    executed = [at_once.submit(execute, root, path.stem, path, {"profile": profile.name}) for path in notebooks]
+    try:
         for each in executed:
             each.result()
-    return write(notebooks, page, made_of, playing.result())
+        return write(notebooks, page, made_of, playing.result())
+    finally:
+        interrupted = isinstance(sys.exception(), KeyboardInterrupt)
+        at_once.shutdown(wait=not interrupted, cancel_futures=interrupted)
 
 
 def _save_play_page(profile: Profile) -> bool:

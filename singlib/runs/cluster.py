@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,8 @@ def run_grid(
     todo.sort(key=lambda cell: -len(nsynth.select(profile.data, cell.roles)))
     nsynth.load_notes(profile.data, todo[0].roles)  # decoded here once, not by the first kernels
     failed = {}
-    with _client(scheduler, min(workers or default_workers(profile, device), len(todo)), device) as client:
+    at_once = min(workers or default_workers(profile, device), len(todo))
+    with _client(scheduler, at_once, device) as client, _quiet_when_interrupted():
         _check_threads(client)
         # Not pure: Dask would return the result of an earlier call although its records may be gone.
         root = str(project_folder())
@@ -129,6 +131,21 @@ def run_grid(
                     bar.write(f"{name} failed: {error}", file=sys.stderr)
                 bar.end(name)
     return failed
+
+
+@contextmanager
+def _quiet_when_interrupted() -> Iterator[None]:
+    """Keep Dask from reporting what an interrupt from the keyboard ends: workers that were busy, tasks cancelled."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _quiet()
+        raise
+
+
+def _quiet() -> None:
+    for name in ("distributed", "distributed.client", "distributed.nanny", "distributed.worker.state_machine"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def default_workers(profile: Profile, device: str = "auto") -> int:
@@ -157,14 +174,20 @@ class _OneGPU(WorkerPlugin):
         os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[worker.name % len(self.gpus)]
 
 
+class _Uninterrupted(WorkerPlugin):
+    """Leave an interrupt from the keyboard to the runner, which then ends its workers."""
+
+    def setup(self, worker: Worker) -> None:
+        signal.signal(signal.SIGINT, lambda *_: _quiet())
+
+
 @contextmanager
 def _client(scheduler: str | Client | None, workers: int, device: str = "auto") -> Iterator[Client]:
     """Connect to a scheduler, or start one here with workers of one thread, each on a GPU if there are any."""
     if isinstance(scheduler, Client):
         yield scheduler
     elif scheduler:
-        for name in ("distributed", "distributed.client"):  # `run_grid` says in one line that a scheduler is lost
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        _quiet()  # `run_grid` says in one line that a scheduler is lost
         try:
             client = Client(scheduler, timeout="20s")
         except (OSError, ValueError) as error:
@@ -174,6 +197,7 @@ def _client(scheduler: str | Client | None, workers: int, device: str = "auto") 
     else:
         local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
         with dask.config.set(_DASK), LocalCluster(**local) as cluster, Client(cluster) as client:
+            client.register_plugin(_Uninterrupted())
             if gpus := _gpus(device):
                 client.register_plugin(_OneGPU(gpus))
             yield client

@@ -56,7 +56,8 @@ class _Source:
             if self.process is None or self.process.poll() is not None:
                 command = [sys.executable, "-m", "singlib.runs.warm"]
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-                self.process = subprocess.Popen(command, env=os.environ | SETTINGS, **pipes)
+                # In a session of its own: an interrupt from the keyboard is for this process, which then ends that one.
+                self.process = subprocess.Popen(command, env=os.environ | SETTINGS, start_new_session=True, **pipes)
             try:
                 print(json.dumps(request), file=self.process.stdin, flush=True)
                 return json.loads(self.process.stdout.readline())

@@ -36,9 +36,9 @@ class Records:
         if len(self.about):
             return ""
         name, known = self.profile.name, [one.name for one in PROFILES.values() if carried.folder(one).is_dir()]
+        text = f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`"
         return (
-            f"No model of profile {name} is finished. Train some with `singlib run --profile {name}`, or choose a "
-            f"profile whose records come with the project: {', '.join(known)}."
+            f"{text}, or choose a profile whose records come with the project: {', '.join(known)}." if known else text
         )
 
     def folder(self, cell: str) -> Path:

@@ -42,6 +42,8 @@ class SpectralLoss(nn.Module):
         for name, value, known in (("gradient", gradient, GRADIENTS), ("reduction", reduction, REDUCTIONS)):
             if value not in known:
                 raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(known)}")
+        if not isinstance(spectrum, Spectrum):
+            raise TypeError(f"spectrum is {spectrum!r}; it must be an instance, such as CQT()")
         if not eps > 0:
             raise ValueError(f"eps {eps!r} is not above 0: the logarithm of silence is not finite")
         if gradient == "cut":

@@ -124,9 +124,11 @@ class Spectrum(nn.Module, ABC):
         Raises
         ------
         TypeError, ValueError
-            If the waveform is not floating, has another shape, or is too short; if the transform's own kernels are in
-            half precision.
+            If the waveform is no floating tensor, has another shape, or is too short; if the transform's own kernels
+            are in half precision; if `transform` gives another shape.
         """
+        if not isinstance(waveform, Tensor):
+            raise TypeError(f"the waveform is a {type(waveform).__name__}; it must be a torch.Tensor")
         kernel = next(self.buffers(), waveform)
         if not waveform.is_floating_point():
             raise TypeError(f"the waveform is {waveform.dtype}; samples are floating, in [-1, 1]")
@@ -144,6 +146,11 @@ class Spectrum(nn.Module, ABC):
         with torch.autocast(waveform.device.type, enabled=False):
             flat = waveform.to(dtype).reshape(-1, waveform.shape[-1])
             spectrum = self.transform(flat)
+        if spectrum.ndim != 3 or len(spectrum) != len(flat):
+            name, shape = type(self).__name__, tuple(spectrum.shape)
+            raise ValueError(
+                f"{name}.transform gave shape {shape} of {len(flat)} waveforms; it is (batch, bins, frames)"
+            )
         return spectrum if len(leading) == 1 else spectrum.reshape(*leading, *spectrum.shape[1:])
 
     @abstractmethod
@@ -497,6 +504,8 @@ class MultiResolutionSTFT(Spectrum):
     def transform(self, waveform: Tensor) -> Tensor:
         """Return the power."""
         samples, block = waveform.shape[-1], max(self.frames) // 4
+        if samples < max(self.frames):
+            raise ValueError(f"{samples} samples are fewer than the longest frame of {max(self.frames)}")
         whole = -(-samples // block) * block
         powers = []
         for frame in self.frames:
