@@ -72,7 +72,7 @@ def test_models_are_listed_with_what_their_cards_say(smoke_root):
         if not name.startswith("runs/"):
             text, row = weights.with_suffix(".md").read_text(), listed.loc[name]
             assert f"**Grade** {row.grade}, over" in text
-            assert f"at the labelled pitch {row['in tune'][:-1]} % of" in text
+            assert f"in tune are {row['in tune'][:-1]} % of the" in text
     done = call_singlib("models")
     assert done.returncode == 0 and all(name in done.stdout for name in listed.index)
 

@@ -70,26 +70,6 @@ def test_imports_go_one_way_between_packages():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize(
-    "old, place",
-    [
-        ("from singlib import shelf", "singlib.network.generation"),
-        ("from singlib.audit import gradient_report", "singlib.spectra"),
-        ("from singlib.quality import grade, model_grade", "singlib.grading.grades"),
-        ("import singlib.models", "singlib.network.sing"),
-        ("from singlib import figures", "singlib.report.figures"),
-    ],
-)
-def test_a_name_that_has_moved_says_where_it_is(old, place):
-    with pytest.raises(ImportError, match=f"is now in {place}"):
-        exec(old)
-
-
-def test_a_name_that_never_was_is_not_said_to_have_moved():
-    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
-        from singlib import nothing  # noqa: F401
-
-
 def test_notebooks_are_refreshed():
     assert refresh_notebooks.check() == []
 
