@@ -67,8 +67,16 @@ def test_it_trains_and_grades_as_the_grid_does(smoke_root):
     assert graded.level.to_numpy() == pytest.approx(quality.level.to_numpy(), abs=0.1)  # 16 bit of a file lie between
 
 
-def test_a_stage_ends_where_it_is_told_to():
-    cell, profile = Cell("keys"), PROFILES["smoke"]
-    trainer = Trainer(cell, profile, nsynth.load_notes(profile.data, cell.roles), torch.device("cpu"))
-    losses = study.train_stage(trainer, "autoencoder", until=lambda means: means["STFT"] > 0)
-    assert {row["epoch"] for row in losses} == {0}
+def test_what_is_called_after_each_epoch_sees_its_losses_and_those_that_are_only_watched_can_be_left_out():
+    cell, profile = Cell("keys", loss="CQT"), PROFILES["smoke"]
+    notes = nsynth.load_notes(profile.data, cell.roles)
+    seen, losses = {}, {}
+    for watched in (True, False):
+        trainer = Trainer(cell, profile, notes, torch.device("cpu"))
+        if not watched:
+            study.watch_nothing_else(trainer)
+        seen[watched] = []
+        losses[watched] = study.train_stage(trainer, "autoencoder", after=seen[watched].append)
+    assert [set(means) for means in seen[True]] == [{"CQT", "STFT", "MFC"}] * (profile.epochs[0] + 1)
+    left = [row for row in losses[True] if row["spectrum"] != "MFC"]
+    assert losses[False] == left and len(left) == 2 * len(seen[False]), "what is trained is the same to the bit"
