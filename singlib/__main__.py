@@ -276,12 +276,15 @@ def carry(
     models: Annotated[str, typer.Option(help="cells whose weights to include, separated by commas")] = "",
 ) -> None:
     """Copy the finished runs of a profile into data/<profile>/, to come with the project."""
-    from .grid import profile_named
+    from .grid import cells, profile_named
     from .report.open_question import notes_played
-    from .runs import carried
+    from .runs import carried, run_folder
 
     size = profile_named(profile)
+    damaged = [cell.name for cell in cells(size) if run_folder.Run(cell, size).state() == "damaged"]
     names = carried.carry(size, notes_played(size), [name for name in models.split(",") if name])
+    if damaged:
+        print(f"left out, since their runs are damaged: {', '.join(damaged)}", file=sys.stderr)
     print(f"data/{profile}/ holds the records of {len(names)} cells")
 
 

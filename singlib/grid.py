@@ -18,6 +18,7 @@ INSTRUMENT_SETS = {name: (name,) for name in ("keys", "mallet", "voice")} | {
     "brass1-3": BRASS[:3],
     "brass1-5": BRASS,
 }
+BRASS_SETS = ("brass1", "brass1-3", "brass1-5")
 # Names in torch.nn; outside the paper's grid are SELU, its future work, and the smooth ones that came into use since.
 ACTIVATIONS = ("ReLU", "ELU", "SELU", "GELU", "SiLU")
 LOSSES = ("STFT", "MFC", "CQT", "MRSTFT")  # MRSTFT, of several frame sizes, is outside the paper's grid

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..grading.grades import BRIGHTNESS, DECAY, HEARD, ONSET, RELEASE, SCORES
 from ..grading.velocity import rise_in_brightness
-from ..grid import INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
+from ..grid import BRASS_SETS, INSTRUMENT_SETS, PAPER_ACTIVATIONS, Cell
 from ..runs.records import Records
 from .claim import claim
 from .comparisons import (
@@ -30,7 +30,7 @@ LOW = 0.5  # a mean grade from here on is nearer to "-/o", the medium category, 
 HIGH = 2.5  # nearer to "o/+" than to "o": the high category
 AUDIBLE = BRIGHTNESS / 5  # octaves: a fifth of the difference that a grade of "++" allows
 FIRST_SETS = ("keys", "mallet", "voice", "k+m+v")
-SEVERAL_BRASS = ("brass1-3", "brass1-5")
+SEVERAL_BRASS = BRASS_SETS[1:]
 
 
 @claim(
@@ -188,7 +188,7 @@ def lead_of_three_over_five(records: Records) -> Effect:
 def lead_of_five_over_rivals(records: Records) -> Effect:
     """How far the grade of brass1-5/ReLU lies above that of its strongest rival, on the same notes; more than 0."""
     best = ("brass1-5", "ReLU")
-    rivals = [(name, activation) for name in ("brass1", *SEVERAL_BRASS) for activation in PAPER_ACTIVATIONS]
+    rivals = [(name, activation) for name in BRASS_SETS for activation in PAPER_ACTIVATIONS]
     leads = [lead_on_same_notes(records, best, rival) for rival in rivals if rival != best]
     return judge_each([judge(lead, "grades", above=0) for lead in leads])
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from ..claims import CLAIMS
 from ..files import check_writable, project_folder, replacing, write_text
 from ..grading.grades import mean_interval
-from ..grid import PAPER_LOSSES, Cell, Profile
+from ..grid import BRASS_SETS, PAPER_LOSSES, Cell, Profile
 from ..listening.spectrograms import Note
 from ..runs.records import Records
 
@@ -185,7 +185,7 @@ def _label(name: str, models: list[int]) -> str:
     return f"{name}, {counted}" + (f" (corrected: {models[1]})" if len(set(models)) > 1 else "")
 
 
-_THREE, _BRASS = ("k+m+v",), ("brass1", "brass1-3", "brass1-5")
+_THREE = ("k+m+v",)
 _COMPARED = "STFT training loss of the {}, comparing {} activation, {}"
 _BRASS_NOTE = "STFT of a brass sample from a model using {} as training data and {} as activation function"
 # fmt: off
@@ -208,9 +208,9 @@ FIGURES: dict[int, Curves | Note] = {
     10: Curves(_COMPARED.format("autoencoder", "ReLU and ELU", "3 instrument model"), "autoencoder", "STFT", _THREE),
     11: Curves(_COMPARED.format("LSTM", "ReLU and ELU", "3 instrument model"), "lstm", "STFT", _THREE),
     12: Curves(_COMPARED.format("fine-tuning", "ReLU and ELU", "3 instrument model"), "fine-tuning", "STFT", _THREE),
-    13: Curves(_COMPARED.format("autoencoder", "ReLU/ELU", "brass models"), "autoencoder", "STFT", _BRASS),
-    14: Curves(_COMPARED.format("LSTM", "ReLU/ELU", "brass models"), "lstm", "STFT", _BRASS),
-    15: Curves(_COMPARED.format("fine-tuning", "ReLU/ELU", "brass models"), "fine-tuning", "STFT", _BRASS),
+    13: Curves(_COMPARED.format("autoencoder", "ReLU/ELU", "brass models"), "autoencoder", "STFT", BRASS_SETS),
+    14: Curves(_COMPARED.format("LSTM", "ReLU/ELU", "brass models"), "lstm", "STFT", BRASS_SETS),
+    15: Curves(_COMPARED.format("fine-tuning", "ReLU/ELU", "brass models"), "fine-tuning", "STFT", BRASS_SETS),
     16: Note("STFT of a low quality keyboard sample", Cell("k+m+v", "ReLU", "CQT", "cut"), "keys"),
     17: Note("STFT of a medium quality keyboard sample", Cell("k+m+v", "ELU"), "keys"),
     18: Note("STFT of a high quality keyboard sample", Cell("k+m+v", "ReLU"), "keys"),
