@@ -532,15 +532,16 @@ def test_every_claim_is_told_on_a_whole_grid(checked):
 def test_a_comparison_is_told_the_way_it_came_out():
     row = {"size": -45.0, "lowest": -59.7, "highest": -30.2, "unit": "% of the other's loss", "models": 3, "reason": ""}
     row |= {"effect": "How far ELU's loss ends below ReLU's; more than 0.", "by_set": "keys -51.8 (2); brass1 3 (1)"}
+    row["over"] = "sets"
     assert verdicts.in_words(pd.Series(row)) == (
-        "ELU's loss ends 45 % above ReLU's, 95 % interval 30.2 to 59.7 (n = 3). "
+        "ELU's loss ends 45 % above ReLU's, 95 % interval 30.2 to 59.7 (n = 3, interval over sets). "
         "By set: keys 51.8 above (2); brass1 3 below (1)."
     )
-    both = row | {"highest": 2.5, "by_set": "", "reason": "open"}
+    both = row | {"highest": 2.5, "by_set": "", "over": "pairs", "reason": "open"}
     assert "95 % interval 2.5 below to 59.7 above (n = 3); open." in verdicts.in_words(pd.Series(both))
     positive = row | {"size": 45.0, "lowest": 30.2, "highest": 59.7, "by_set": ""}
     assert "ends 45 % below ReLU's, 95 % interval 30.2 to 59.7 (" in verdicts.in_words(pd.Series(positive))
-    large = row | {"size": -3031.2, "lowest": -7124.9, "highest": 65.4, "by_set": "keys 1 (2)"}
+    large = row | {"over": "pairs", "size": -3031.2, "lowest": -7124.9, "highest": 65.4, "by_set": "keys 1 (2)"}
     expected = "ELU's loss ends at 31.3 times ReLU's, 95 % interval 0.346 to 72.2 (n = 3). By set: keys 0.99 (2)."
     assert verdicts.in_words(pd.Series(large)) == expected
 
