@@ -9,8 +9,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 BRASS = ("brass1", "brass2", "brass3", "brass4", "brass5")
 INSTRUMENT_SETS = {name: (name,) for name in ("keys", "mallet", "voice")} | {
     "k+m+v": ("keys", "mallet", "voice"),
@@ -138,11 +136,13 @@ class Profile:
     @property
     def regime(self) -> str:
         """The regime in words: ``50/50/20 epochs (keys 20/20/8), batches of 16, Adam 3e-4``."""
+        from numpy import format_float_scientific  # a tenth of a second, which help on a command does not need
+
         own: dict[tuple[int, int, int], list[str]] = {}
         for name, epochs in self.own_epochs.items():
             own.setdefault(epochs, []).append(name)
         others = "; ".join(f"{', '.join(names)} {'/'.join(map(str, epochs))}" for epochs, names in own.items())
-        rates = [np.format_float_scientific(rate, trim="-", exp_digits=1) for rate in self.rates]
+        rates = [format_float_scientific(rate, trim="-", exp_digits=1) for rate in self.rates]
         words = ["/".join(map(str, self.epochs)) + " epochs" + f" ({others})" * bool(own), f"batches of {self.batch}"]
         words.append(f"{self.optimiser.capitalize()} {rates[0] if len(set(rates)) == 1 else '/'.join(rates)}")
         if self.warm_up:

@@ -74,7 +74,8 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str) -
         os.environ.update(environment)
         os.chdir(folder)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # requests are not for it
-        IPKernelApp.launch_instance(arguments, parent_handle=os.getppid())  # it ends when its parent does
+        quiet = ["--log-level=ERROR"]  # of its parent's end, which is no fault
+        IPKernelApp.launch_instance(arguments + quiet, parent_handle=os.getppid())  # it ends when its parent does
     finally:
         os._exit(1)
 
