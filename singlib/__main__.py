@@ -264,9 +264,10 @@ def report(
     elif stale and page.is_fresh(profile_named(profile)):
         print(f"as its records are: {page.page_of(profile_named(profile))}")
     else:
-        print(f"drawing the figures and tables of {profile}: a minute or two", file=sys.stderr, flush=True)
-        if nothing := records.load(profile).nothing():
-            print(nothing, file=sys.stderr, flush=True)
+        if sys.stderr.isatty():  # as progress bars do
+            print(f"drawing the figures and tables of {profile}: a minute or two", file=sys.stderr, flush=True)
+            if nothing := records.load(profile).nothing():
+                print(nothing, file=sys.stderr, flush=True)
         print(f"wrote {page.report(profile_named(profile))}")
 
 
