@@ -221,7 +221,7 @@ def test_unknown_gradient_is_named():
         SpectralLoss(STFT(), gradient="snip")
 
 
-@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449), ("MRSTFT", 1537)])
+@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449), ("MRSTFT", 4097)])
 def test_gradient_is_the_derivative(name, samples):
     """Autograd against finite differences along random directions, in float64."""
     loss = SpectralLoss(SPECTRA[name]()).double()
@@ -280,7 +280,7 @@ def test_the_gradient_flows_to_both_waveforms(name):
         torch.testing.assert_close(gradient, same, rtol=1e-4, atol=1e-4 * gradient.abs().max().item())
 
 
-@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449), ("MRSTFT", 1537)])
+@pytest.mark.parametrize(("name", "samples"), [("STFT", 1536), ("MFC", 1536), ("CQT", 8449), ("MRSTFT", 4097)])
 def test_the_second_derivative_is_right(name, samples):
     loss = SpectralLoss(SPECTRA[name]()).double()
     one, other = (waves(1, samples, seed=seed, dtype=torch.float64).requires_grad_() for seed in (3, 4))

@@ -87,7 +87,7 @@ def test_outside_a_clone_all_lies_in_the_current_folder(bare, tmp_path):
 
 def test_a_command_without_its_packages_says_what_to_install(bare, tmp_path):
     done = subprocess.run([bare.parent / "singlib", "status"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.strip().endswith("pip install singlib[all]"), done.stderr
+    assert done.returncode == 1 and done.stderr.strip().endswith("pip install '.[all]' in a clone"), done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -106,5 +106,5 @@ def test_a_command_without_one_of_its_packages_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "mido", None)
     monkeypatch.delitem(sys.modules, "singlib.export.song", raising=False)
     monkeypatch.delattr("singlib.export.song", raising=False)
-    with pytest.raises(SystemExit, match=r"^singlib play: needs mido, .* pip install 'singlib\[all\]'$"):
+    with pytest.raises(SystemExit, match=r"^singlib play: needs mido, .* pip install '\.\[all\]' in a clone$"):
         app(["play", "song.mid", "--model", "a:keys", "--out", "song.wav"])
