@@ -146,6 +146,15 @@ def test_another_processor_is_no_other_result(tmp_path, smoke_root, monkeypatch)
     assert (found.difference > found.allowed).any()
 
 
+def test_a_history_that_lacks_an_epoch_is_told_before_any_training(tmp_path, smoke_root, monkeypatch):
+    folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
+    history = pd.read_csv(folder / "history.csv")
+    history[history.epoch != 1].to_csv(folder / "history.csv", index=False)
+    monkeypatch.setattr(again, "_first_epochs", None)
+    with pytest.raises(ValueError, match=f"the history of {folder} is damaged .no epoch 1 of the autoencoder"):
+        again.train_again(folder)
+
+
 def test_other_notes_than_the_record_s_are_an_error(tmp_path, smoke_root):
     folder = shutil.copytree(smoke_root / "runs" / "smoke" / CELL, tmp_path / CELL)
     facts = json.loads((folder / "cell.json").read_text())

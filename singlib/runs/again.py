@@ -28,7 +28,7 @@ def train_again(folder: Path, epochs: int = 3, log: Callable[[str], None] = prin
 
     Returns ``epoch``, ``spectrum``, ``recorded`` and ``now`` (losses), ``difference`` (relative), and how much of it
     rounding may explain, ``allowed``. FileNotFoundError or ValueError if there is no such record, its notes are missing
-    or others, or it is of another recipe.
+    or others, its history lacks an epoch, or it is of another recipe.
     """
     folder = folder.resolve()
     try:
@@ -41,15 +41,17 @@ def train_again(folder: Path, epochs: int = 3, log: Callable[[str], None] = prin
     if facts["recipe"] != RECIPE:
         raise ValueError(f"{folder} is of recipe {facts['recipe']}, this singlib trains by recipe {RECIPE}")
     cell, profile = Cell(**facts["cell"]), recorded_profile(facts)
+    epochs = min(epochs, profile.epochs[0])
+    recorded = history_of(folder)
+    recorded = recorded[recorded.stage == STAGES[0]].set_index(["epoch", "spectrum"]).loss
+    if absent := sorted(set(range(epochs + 1)).difference(recorded.index.get_level_values("epoch"))):
+        raise ValueError(f"the history of {folder} is damaged (no epoch {absent[0]} of the {STAGES[0]})")
     notes = nsynth.load_notes(profile.data, cell.roles)
     if notes.digest != facts["data_digest"]:
         raise ValueError(f"data/{profile.data} holds other notes than {folder} was trained on")
     where = resolve_device("cpu" if facts.get("device_type") == "cpu" else "auto")
     keep_freed_memory()
     make_repeatable(profile.threads, where)
-    recorded = history_of(folder)
-    recorded = recorded[recorded.stage == STAGES[0]].set_index(["epoch", "spectrum"]).loss
-    epochs = min(epochs, profile.epochs[0])
     now = _first_epochs(Trainer(cell, profile, notes, where), epochs)
     compared = pd.DataFrame({"recorded": recorded.reindex(now.index), "now": now}).reset_index()
     compared["difference"] = (compared.now / compared.recorded - 1).abs().fillna(float("inf"))  # of NaN
