@@ -16,7 +16,7 @@ from .statistics import Effect, Untestable, holm
 
 Measure = Callable[..., Effect]  # of records, and of what the claim is about; raises `Untestable`
 
-# Rules that were changed after the records of recorded-many-updates had come in, the last three after recorded's, too.
+# Rules that were changed after records of a grid with many updates had come in, the last three after recorded's, too.
 _SETS = "all sets of instruments have the same weight; before, it was the mean over all pairs, most of them of keys"
 REVISED = {
     "the plateau is searched for; before, it was taken to be epochs 5 to 25, and the fall 25 to 45": (

@@ -126,7 +126,7 @@ def in_markdown(checked: pd.DataFrame) -> str:
     lines = [shown.to_markdown(index=False), "", errors_by_chance(checked)]
     changed = checked[checked.revised != ""].groupby("revised", sort=False).statement.apply(" ".join)
     if len(changed):
-        lines += ["", "† The rule was changed after the records of `recorded-many-updates` had come in:", ""]
+        lines += ["", "† The rule was changed after records had come in:", ""]
         lines += [f"- {why}: {statements}" for why, statements in changed.items()]
     return "\n".join(lines)
 
