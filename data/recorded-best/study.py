@@ -48,7 +48,7 @@ def setting(
 ) -> tuple[Cell, Profile]:
     """Return a cell and its profile, Muon in batches of 16, with some changes; in as many epochs as the time gives."""
     best = {"optimiser": "muon", "batch": 16, "learning_rate": 5e-3, "warm_up": 25, "schedule": "cosine"} | changes
-    profile = replace(PROFILES["recorded-many-updates"], name="study", own_epochs={}, **best)
+    profile = replace(PROFILES["recorded-best"], name="study", own_epochs={}, **best)
     batches = -(-NOTES[cell.instruments] // profile.batch)
     epochs = (round(1000 * seconds / (step * batches)) for seconds, step in zip(spent, cost, strict=True))
     return cell, replace(profile, epochs=tuple(epochs))
@@ -60,7 +60,7 @@ def small_batches(cost: tuple[float, ...] = MUON, **changes: object) -> tuple[Ce
 
 
 def adam(cost: tuple[float, ...] = ADAM, **changes: object) -> tuple[Cell, Profile]:
-    """Return Adam as in `recorded-many-updates`, with some changes."""
+    """Return Adam at a constant rate in batches of 4, with some changes."""
     same = {"optimiser": "adam", "batch": 4, "learning_rate": 5e-4, "warm_up": 0, "schedule": "constant"}
     return setting(cost, **same | changes)
 

@@ -24,7 +24,7 @@ import soundfile
 
 from ..files import write_text
 from ..grading.grades import heard_in_tune, model_grade
-from ..grid import PROFILES, Cell, Profile, cells
+from ..grid import PAPER_LOSSES, PROFILES, Cell, Profile, cells
 from ..nsynth import SAMPLE_RATE, VELOCITIES, Label
 from .figures import STAMP, output_folder
 
@@ -59,8 +59,8 @@ def models(profile: Profile) -> dict[Cell, str]:
 
 
 def loss_words(cell: Cell) -> str:
-    """Return a cell's loss, and for those that exist as published and corrected which it is."""
-    if cell.loss == "STFT":
+    """Return a cell's loss, and for those that the authors published, and we corrected, which it is."""
+    if cell.loss == "STFT" or cell.loss not in PAPER_LOSSES:
         return cell.loss
     return f"{cell.loss}, {'as published' if cell.gradient == 'cut' else 'corrected'}"
 
