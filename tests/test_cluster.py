@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -325,8 +326,9 @@ def test_an_interrupt_from_the_keyboard_ends_all_in_one_line(tmp_path):
     root = make_root(tmp_path / "root")
     command = [str(BIN / "singlib"), "run", "--profile", "smoke", "--workers", "1"]
     environment = os.environ | {"SINGLIB_ROOT": str(root)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    started = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell has its background jobs ignore it
+    started = subprocess.Popen(command, env=environment, preexec_fn=heard, **options)
     wait_for(lambda: training(root), process=started)
     below = psutil.Process(started.pid).children(recursive=True)
     os.killpg(started.pid, signal.SIGINT)
