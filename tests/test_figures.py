@@ -100,9 +100,11 @@ def test_a_grid_without_its_gradient_cut_and_with_a_loss_of_ours(monkeypatch):
     drawn = figures.draw(1, ours)
     assert [len(bold(axes)) for axes in drawn.axes] == [6] and "Missing" not in figures.caption(1, ours)
     plt.close(drawn)
-    note = figures.draw(16, ours)
-    assert "this grid has no model k+m+v-ReLU-CQT-cut-0" in note.axes[0].texts[0].get_text()
+    assert "Here: 2 on the STFT, 2 on the MFC, 2 on the CQT of each activation." in figures.caption(1, ours)
+    note = figures.draw(16, made_up("ours", lambda cell: cell.loss == "STFT"))
+    assert note.axes[0].texts[0].get_text() == "no finished model k+m+v-ReLU-CQT-flow-0"
     plt.close(note)
+    assert "The paper's model had its gradient cut, this one has not." in figures.FIGURES[16].caption(ours)
     first = tables.table_1(ours).loc["brass1"]
     assert (first["STFT/ReLU"], first["MFC/ReLU"], first["MRSTFT/ELU"]) == ("1 (1)", "– (+ 1)", "– (+ 2)")
     nothing = replace(ours, history=pd.DataFrame(), quality=pd.DataFrame())

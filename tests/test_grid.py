@@ -4,10 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from itertools import product
 
+import pandas as pd
 import pytest
 
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells, profile_named
 from singlib.report.figures import FIGURES, Curves
+from singlib.runs.records import Records
 
 PAPER_TABLE_1 = {"keys": 10, "mallet": 1, "voice": 1, "k+m+v": 1}
 
@@ -73,11 +75,13 @@ def test_no_two_cells_share_a_folder(profile):
     assert len(names) == len(set(names)) > 0
 
 
-@pytest.mark.parametrize("profile", ["quick", "recorded", "paper"])
+@pytest.mark.parametrize("profile", ["quick", "recorded", "recorded-best", "paper"])
 @pytest.mark.parametrize("number", FIGURES)
 def test_every_figure_has_its_cells(profile, number):
     figure = FIGURES[number]
-    shown = {(cell.instruments, cell.loss, cell.activation) for cell in cells(profile) if figure.shows(cell)}
+    records = Records(PROFILES[profile], pd.DataFrame(), pd.DataFrame(), [])
+    shown = {(cell.instruments, cell.loss, cell.activation) for cell in figure.models(records)}
+    assert set(figure.models(records)) <= set(cells(profile))
     if isinstance(figure, Curves):
         assert shown == set(product(figure.instruments, figure.losses, figure.activations))
     else:

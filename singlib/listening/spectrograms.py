@@ -1,6 +1,6 @@
 """Spectrograms of notes, and figures of a generated note beside its target: Figures 16-22 of the paper."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,15 +21,19 @@ from . import players
 
 @dataclass(frozen=True)
 class Note:
-    """A figure of one generated note beside its target: the paper's title, the model, the role that it plays."""
+    """A figure of one generated note beside its target: the paper's title and model, the role that it plays."""
 
     title: str
     cell: Cell
     role: str
 
-    def shows(self, cell: Cell) -> bool:
-        """Return whether this is the model whose note is drawn."""
-        return cell == self.cell
+    def model(self, profile: Profile) -> Cell:
+        """Return the model whose note is drawn: the paper's or, in a grid that cuts no gradient, the one with it."""
+        return self.cell if profile.cut else replace(self.cell, gradient="flow")
+
+    def models(self, records: Records) -> list[Cell]:
+        """Return the models that are drawn: the one."""
+        return [self.model(records.profile)]
 
     def label(self, profile: Profile) -> nsynth.Label:
         """Return the note that is drawn: the paper's, or the nearest one in the profile's data."""
@@ -37,32 +41,36 @@ class Note:
 
     def draw(self, records: Records) -> Figure:
         """Draw both spectrograms; without its model the figure says so."""
-        if finished(self.cell, records):
+        model = self.model(records.profile)
+        if finished(model, records):
             label = self.label(records.profile)
-            return beside_target(records.profile, label, records.generated_file(self.cell.name, label))
+            return beside_target(records.profile, label, records.generated_file(model.name, label))
         figure, axes = plt.subplots(figsize=(10, 3.6))
         axes.axis("off")
-        why = "no finished model" if self.cell in records.grid else "this grid has no model"
-        axes.text(0.5, 0.5, f"{why} {self.cell.name}", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, f"no finished model {model.name}", ha="center", transform=axes.transAxes)
         return figure
 
     def caption(self, records: Records) -> str:
         """Return the paper's caption, quoted since the grade may be another here, and which note is drawn."""
         (pitch, velocity), label = selection.FIGURE_NOTES[self.role], self.label(records.profile)
+        model = self.model(records.profile)
         text = (
             f'The paper\'s caption: "{self.title}". '
-            f"Model {self.cell.name}, {self.role}, MIDI {label.pitch}, velocity {label.velocity}."
+            f"Model {model.name}, {self.role}, MIDI {label.pitch}, velocity {label.velocity}."
         )
+        if model != self.cell:
+            text += " The paper's model had its gradient cut, this one has not."
         if label[1:] != (pitch, velocity):
             text += f" The paper's note (MIDI {pitch}, velocity {velocity}) is not in data/{records.profile.data}."
         return text
 
     def summary(self, records: Records) -> str:
         """Return in words what the generated note's measures are (`singlib.grading.grades`)."""
-        if not finished(self.cell, records):
+        model = self.model(records.profile)
+        if not finished(model, records):
             return ""
         quality, label = records.quality, self.label(records.profile)
-        rows = quality[(quality.cell == self.cell.name) & (quality[["role", "pitch", "velocity"]] == label).all(axis=1)]
+        rows = quality[(quality.cell == model.name) & (quality[["role", "pitch", "velocity"]] == label).all(axis=1)]
         if rows.empty:
             return ""
         note = rows.iloc[0]
@@ -75,10 +83,11 @@ class Note:
 
     def players(self, records: Records) -> HTML | None:
         """Return players of the generated note, and of the target where it is at hand."""
-        if not finished(self.cell, records):
+        model = self.model(records.profile)
+        if not finished(model, records):
             return None
         label = self.label(records.profile)
-        return players.table(sounds(records, {self.cell.name: self.cell}, label), label)
+        return players.table(sounds(records, {model.name: model}, label), label)
 
 
 def beside_target(profile: Profile, label: nsynth.Label, file: Path) -> Figure:

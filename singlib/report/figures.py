@@ -63,14 +63,16 @@ class Curves:
     losses: tuple[str, ...] = ("STFT",)
     activations: tuple[str, ...] = ("ReLU", "ELU")
 
-    def shows(self, cell: Cell) -> bool:
-        """Return whether a model is drawn in this figure."""
-        return (
-            cell.instruments in self.instruments
+    def models(self, records: Records) -> list[Cell]:
+        """Return the models of the grid that are drawn in this figure."""
+        return [
+            cell
+            for cell in records.grid
+            if cell.instruments in self.instruments
             and cell.loss in self.losses
             and cell.activation in self.activations
             and cell.elu_alpha == 1
-        )
+        ]
 
     def panels(self, records: Records) -> tuple[str, ...]:
         """Return the ways the gradient goes: two where a loss exists with its gradient cut and flowing."""
@@ -88,7 +90,7 @@ class Curves:
         rows = records.history
         if rows.empty:
             return dict.fromkeys(self.panels(records), rows)
-        shown = [cell.name for cell in records.grid if self.shows(cell)]
+        shown = [cell.name for cell in self.models(records)]
         rows = rows[(rows.stage == self.stage) & (rows.spectrum == self.spectrum) & rows.cell.isin(shown)]
         inside = {"published": rows.published, "corrected": rows.gradient == "flow"}
         return {panel: rows[inside[panel]] for panel in self.panels(records)}
@@ -125,11 +127,17 @@ class Curves:
 
     def caption(self, records: Records) -> str:
         """Return the paper's caption, and how many models there are here if not its ten."""
-        counts = {"published": records.profile.seeds(Cell()), "corrected": records.profile.seeds(Cell(loss="CQT"))}
-        panels = self.panels(records)
-        if "10 identical" not in self.title or {counts[panel] for panel in panels} == {10}:
+        seeds = records.profile.seeds
+        if records.profile.cut:
+            known = {"published": seeds(Cell()), "corrected": seeds(Cell(loss="CQT"))}
+            counts = {panel: known[panel] for panel in self.panels(records)}
+            here = " and ".join(f"{count} {panel}" for panel, count in counts.items()) + " of each kind"
+        else:
+            counts = {loss: seeds(Cell(loss=loss)) for loss in self.losses}
+            here = ", ".join(f"{count} on the {loss}" for loss, count in counts.items()) + " of each activation"
+        if "10 identical" not in self.title or set(counts.values()) == {10}:
             return f"{self.title}."
-        return f"{self.title}. Here: {' and '.join(f'{counts[panel]} {panel}' for panel in panels)} of each kind."
+        return f"{self.title}. Here: {here}."
 
     def summary(self, records: Records) -> str:
         """Return in words how each kind's mean loss changes from before training to its end, and which ends lowest."""
@@ -236,7 +244,7 @@ def caption(number: int, records: Records) -> str:
     """Return the paper's caption in Markdown, with what differs here or is missing, and what the figure shows."""
     text = f"**Fig. {number}.** {FIGURES[number].caption(records)}"
     done = set(records.history.get("cell", ()))
-    absent = [cell.name for cell in records.grid if FIGURES[number].shows(cell) and cell.name not in done]
+    absent = [cell.name for cell in FIGURES[number].models(records) if cell.name not in done]
     if absent:
         kinds = groupby((name.rpartition("-") for name in absent), key=lambda parts: parts[0])
         named = (f"{kind}-{','.join(seed for *_, seed in parts)}" for kind, parts in kinds)

@@ -94,6 +94,6 @@ def notes_played(profile: Profile) -> dict[str, list[Label]]:
         for instruments, role in COMPARED.items()
         for cell in compared_models(instruments).values()
     }
-    for cell in (figure.cell for figure in FIGURES.values() if isinstance(figure, Note)):
+    for cell in (figure.model(profile) for figure in FIGURES.values() if isinstance(figure, Note)):
         notes[cell.name] = [label for role in cell.roles for label in selection.notes_to_generate(profile.data, role)]
     return notes
