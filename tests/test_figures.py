@@ -242,6 +242,7 @@ def test_table_3_has_our_loss_and_no_row_of_cut_models_where_the_grid_says_so():
     assert table.index.unique("grade").tolist() == ["paper", "corrected"]
     assert table.columns.tolist()[-2:] == ["MRSTFT/ReLU", "MRSTFT/ELU"]
     assert table.loc[("keys", "paper"), "MRSTFT/ReLU"] == "not calculated"
+    assert "n/a: never calculated; MRSTFT: a loss of ours" in table3.in_html(table)
     assert table.loc[("keys", "corrected"), "MRSTFT/ReLU"] == "-"
     assert table3.taus(some).loc["corrected", "entries (STFT)"] == 14
     drawn = table3.draw(some)

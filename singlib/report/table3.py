@@ -134,7 +134,9 @@ def in_html(table: pd.DataFrame) -> str:
     scale = "; ".join(
         f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, (meaning, *_) in SCALE.items()
     )
-    return f"{styled.set_table_styles(borders).to_html(table_uuid='grades')}<p>{scale}; n/a: never calculated.</p>"
+    ours = "; MRSTFT: a loss of ours, on the STFT at four frame sizes" * ("MRSTFT/ReLU" in table)
+    html = styled.set_table_styles(borders).to_html(table_uuid="grades")
+    return f"{html}<p>{scale}; n/a: never calculated{ours}.</p>"
 
 
 @plt.style.context("default")  # whatever a matplotlibrc says
