@@ -5,7 +5,7 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from conftest import make_root
 from singlib import nsynth
 from singlib.files import replacing
-from singlib.grid import PROFILES, Cell
+from singlib.grid import PROFILES, Cell, Profile
 from singlib.runs import records, run_folder
 from singlib.runs.run_folder import Run
 from singlib.runs.training import train_cell
@@ -67,6 +67,44 @@ def test_records_of_another_recipe_are_stale_and_set_aside(run, monkeypatch, wha
     assert aside.is_dir() and other.state() == "missing"
     run.folder = aside
     assert run.state() == ("done" if finished else "begun"), "what was computed is still there"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_training_another_recipe_moves_the_old_records_and_overwrites_none(run, finished):
+    small, said = replace(SMOKE, epochs=(1, 1, 1)), []
+    run = Run(run.cell, small)
+    checkpoint(run)
+    if finished:
+        run.finish({})
+        run.write_history([{"stage": "lstm"}])
+    before = {file.name: file.read_bytes() for file in run.folder.iterdir()}
+    assert train_cell(run.cell, replace(small, batch=7), log=said.append).state() == "done"
+    assert "batch (8 -> 7) changed; old records moved to" in said[0]
+    (aside,) = (run.folder.parent / ".stale").iterdir()
+    assert {file.name: file.read_bytes() for file in aside.iterdir()} == before
+
+
+# The fields of a profile that say which cells there are and what is written of them, not what their numbers are.
+_WHICH = {"keys_models", "keys_corrected", "stft_models", "keys_ten", "mrstft_models", "cut", "subset"}
+NOT_SHAPING = _WHICH | {"name", "own_epochs", "evidence", "question", "beside"}  # `sized` makes epochs of own_epochs
+OTHER = {
+    "data": "nsynth-test",
+    "optimiser": "muon",
+    "schedule": "cosine",
+    "bfloat16": True,
+    "epochs": (2, 2, 2),
+    "own_epochs": {"brass1": (2, 2, 2)},
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Profile)])
+def test_what_shapes_a_cell_is_in_its_recipe(run, field):
+    """A new field must be put into the recipe, or among those that change no number."""
+    changed = replace(SMOKE, **{field: OTHER.get(field, getattr(SMOKE, field))})
+    if field not in OTHER | dict.fromkeys(NOT_SHAPING):
+        changed = replace(SMOKE, **{field: getattr(SMOKE, field) * 2 or 1})
+    same = run_folder.recipe(run.cell, changed, "0") == run_folder.recipe(run.cell, SMOKE, "0")
+    assert same == (field in NOT_SHAPING - {"own_epochs"})
 
 
 def test_set_aside_twice_keeps_both(run, monkeypatch):

@@ -10,8 +10,9 @@ import torch
 
 from conftest import make_root
 from singlib.grid import PAPER_LOSSES, PROFILES, Cell
+from singlib.network import sing
 from singlib.network.generation import load_model
-from singlib.nsynth import Label, load_notes
+from singlib.nsynth import VELOCITIES, Label, load_notes
 from singlib.runs import run_folder, training
 from singlib.runs.run_folder import Run
 
@@ -62,7 +63,62 @@ def test_golden_history_and_quality(root):
     labels = ["cell", "role", "pitch", "velocity", "grade"]
     assert quality[labels].equals(kept[labels]), "other notes or grades: raise run_folder.GRADING"
     for measure in set(quality) - set(labels):
-        np.testing.assert_allclose(quality[measure], kept[measure], rtol=0.02, atol=0.02, err_msg=measure)
+        np.testing.assert_allclose(quality[measure], kept[measure], rtol=0.02, atol=2e-3, err_msg=measure)
+
+
+def trainer_of(cell, *roles):
+    """Return the trainer of a tiny model."""
+    return training.Trainer(cell, TINY, load_notes("mini", roles or ("brass1",)), torch.device("cpu"))
+
+
+def test_the_seed_decides_weights_and_order_and_the_loss_neither():
+    cells = Cell("brass1", seed=1), Cell("brass1", loss="CQT", seed=1), Cell("brass1", seed=2)
+    one, pair, other = map(trainer_of, cells)
+    assert not changed(weights(one.modules()), pair.modules())
+    assert len(changed(weights(one.modules()), other.modules())) == len(one.modules().state_dict())
+
+    def order(trainer, *of):
+        return tuple(torch.cat(list(trainer.batches(*of))).tolist())
+
+    assert order(one, "lstm", 1) == order(pair, "lstm", 1) and sorted(order(one, "lstm", 1)) == list(range(15))
+    epochs = [(stage, epoch) for stage in training.STAGES for epoch in (1, 2)]
+    assert len({order(trainer, *of) for trainer in (one, other) for of in epochs}) == 2 * len(epochs)
+
+
+@pytest.mark.parametrize("stage", ["lstm", "fine-tuning"])
+def test_each_note_is_trained_by_its_own_label(monkeypatch, stage):
+    roles, some = ("brass1", "brass2", "brass3"), [40, 3, 25]
+    trainer, seen = trainer_of(Cell("brass1-3"), *roles), []
+    trainer.encode()
+    forward = trainer.sing.sequence.forward
+    monkeypatch.setattr(
+        trainer.sing.sequence, "forward", lambda *given: (seen.append(torch.stack(given[:3]).T), forward(*given))[1]
+    )
+    trainer.step(stage, torch.tensor(some), None)
+    labels = load_notes("mini", roles).labels()
+    wanted = [(roles.index(role), pitch, VELOCITIES.index(velocity)) for role, pitch, velocity in labels]
+    assert seen and all(part.tolist() == [list(wanted[note]) for note in some] for part in seen)
+
+
+def test_a_set_with_epochs_of_its_own_is_trained_for_these(root):
+    profile = replace(TINY, own_epochs={"brass1": (1, 2, 0)})
+    run = training.train_cell(Cell("brass1"), profile, "cpu", quiet)
+    last = pd.read_csv(run.history_file).groupby("stage").epoch.max()
+    assert [last[stage] for stage in training.STAGES] == [1, 2, 0] == run.facts()["sizes"]["epochs"]
+
+
+def test_the_activations_on_record_are_those_of_the_six_layers():
+    trainer = trainer_of(Cell("brass1", "ELU"))
+    outputs, signal = [], sing.pad(trainer.waveforms[: TINY.batch])
+    with torch.no_grad():
+        for layer in (*trainer.autoencoder.encoder, *trainer.autoencoder.decoder):
+            signal = layer(signal)
+            if isinstance(layer, torch.nn.ELU):
+                outputs.append(signal.clone())
+    assert len(outputs) == 6
+    means, deviations = ([float(getattr(part, of)()) for part in outputs] for of in ("mean", "std"))
+    wanted = {"activation_mean": np.mean(means), "activation_std": np.mean(deviations)}
+    assert trainer.activations() == pytest.approx(wanted, rel=1e-5)
 
 
 class Killed(Exception):
@@ -231,7 +287,7 @@ def test_provenance_and_generated_notes(root):
     assert set(about["seconds"]) == set(training.STAGES) and about["updates"]["lstm"] == 18
     assert set(about["cpu_seconds"]) == set(training.STAGES) and min(about["cpu_seconds"].values()) > 0
     assert len(about["data_digest"]) == 64
-    assert abs(about["activations"]["activation_mean"]) < 10 and about["activations"]["activation_std"] > 0
+    assert set(about["activations"]) == {"activation_mean", "activation_std"}
     made = sorted(file.name for file in (run.folder / "generated").iterdir())
     assert "brass1-062-100.flac" in made and len(made) == 4
     info = soundfile.info(run.folder / "generated" / made[0])
@@ -261,9 +317,3 @@ def test_a_run_graded_by_an_older_grading_is_graded_again_without_training(root,
     training.train_cell(run.cell, TINY, "cpu", quiet)
     assert run.state() == "done" and (run.folder / "quality.csv").read_bytes() == kept
     assert run.weights_file.stat().st_mtime_ns == weights
-
-
-def test_a_file_that_is_no_model_is_named(tmp_path):
-    (tmp_path / "sing.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match=r"sing\.safetensors holds no model of singlib"):
-        load_model(tmp_path / "sing.safetensors")
