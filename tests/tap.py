@@ -38,6 +38,11 @@ AudioNode.prototype.connect = function (target, ...rest) {{
   }}
   return connect.call(this, target, ...rest);
 }};
+const decode = BaseAudioContext.prototype.decodeAudioData;
+window.decoded = 0;
+BaseAudioContext.prototype.decodeAudioData = function (...given) {{
+  return decode.apply(this, given).then((sound) => (window.decoded++, sound));
+}};
 for (const kind of ['keydown', 'pointerdown', 'midi']) {{
   addEventListener(kind, () => window.presses.push(window.context ? window.context.currentTime : 0), true);
 }}

@@ -399,7 +399,7 @@ def test_one_name_twice_in_the_metadata_is_named(data):
         nsynth.index("mini")
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe{}", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
+@pytest.mark.parametrize("content", [b"", b'{"half', b"\xff\xfe{}", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_metadata_that_are_no_json_are_named(data, content):
     (data / "examples.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"examples\.json is not a JSON of notes"):

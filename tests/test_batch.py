@@ -51,7 +51,7 @@ def test_the_bar_says_what_is_trained_and_when_it_ends(monkeypatch):
         soon = datetime.now()
         bar.look()
         ends = re.fullmatch(f"0 of 2 cells, done about (.*), training {first}", bar.desc)[1]
-        assert ends in {(soon + timedelta(seconds=after)).strftime("%H:%M") for after in (115, 120, 125)}
+        assert ends in {progress._clock(soon + timedelta(seconds=after)) for after in (115, 120, 125)}
         bar.end(first)
         assert bar.desc.startswith("1 of 2 cells, done about") and bar.n == pytest.approx(bar.total / 3)
 

@@ -12,6 +12,7 @@ import torch
 
 from conftest import PROJECT, ROOT, call_singlib, make_root
 from singlib import nsynth
+from singlib.grading import grades
 from singlib.grid import INSTRUMENT_SETS, PROFILES, Cell, cells
 from singlib.nsynth import selection
 from singlib.runs import again, carried, records, run_folder, study
@@ -20,6 +21,7 @@ from singlib.runs.training import Trainer
 SMOKE = PROFILES["smoke"]
 RECORDED = [PROFILES[name] for name in ("recorded", "recorded-many-updates")]  # whose reports come with the project
 CELL = "keys-ELU-CQT-flow-0"
+MEASURES = ("modulation", "noise", "target_noise", "chroma_heard", "distance", "brightness")
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +95,34 @@ def test_carrying_loses_no_record(carrying, monkeypatch, tmp_path):
     assert "no run of quick is finished" in done.stderr and not (root / "data" / "quick").exists()
 
 
-def test_carrying_again_keeps_cells_whose_runs_are_gone(carrying, smoke_root):
-    shutil.rmtree(carrying / "runs" / "smoke" / CELL)
-    files = [carrying / "data" / "smoke" / f"{name}.parquet" for name in carried.FRAMES]
+@pytest.fixture
+def copied(carrying, tmp_path, monkeypatch):
+    """Return a copy of `carrying`, the root of this test."""
+    root = shutil.copytree(carrying, tmp_path / "copied", symlinks=True)
+    monkeypatch.setenv("SINGLIB_ROOT", str(root))
+    return root
+
+
+def test_carrying_again_keeps_cells_whose_runs_are_gone(copied):
+    shutil.rmtree(copied / "runs" / "smoke" / CELL)
+    files = [copied / "data" / "smoke" / f"{name}.parquet" for name in carried.FRAMES]
     before = [file.read_bytes() for file in files]
-    assert call_singlib("carry", "--profile", "smoke", root=carrying).returncode == 0
+    assert call_singlib("carry", "--profile", "smoke", root=copied).returncode == 0
     assert [file.read_bytes() for file in files] == before
-    assert (carrying / "data" / "smoke" / "cells" / CELL / "done.json").is_file()
+    assert (copied / "data" / "smoke" / "cells" / CELL / "done.json").is_file()
+
+
+def test_a_run_of_this_machine_goes_before_the_record_that_came_with_the_project(copied):
+    """When it is read, and when it is carried, by the numbers and the place of the sounds."""
+    run = run_folder.Run(next(cell for cell in cells(SMOKE) if cell.name == CELL), SMOKE)
+    before = carried.history_of(carried.folder(SMOKE) / "cells" / CELL).loss.to_numpy()
+    run.write_history(run.frame("history").assign(loss=2 * before).to_dict("records"))
+    run.mark()
+    found = records.load("smoke")
+    assert (found.history.loss[found.history.cell == CELL] == 2 * before).all()
+    assert not found.carried and found.folder(CELL) == run.folder
+    assert call_singlib("carry", "--profile", "smoke", root=copied).returncode == 0
+    assert (carried.history_of(carried.folder(SMOKE) / "cells" / CELL).loss == 2 * before).all()
 
 
 def test_a_cell_run_again_gives_its_history(carrying):
@@ -206,6 +229,30 @@ def test_the_study_of_the_recipe_is_of_its_script_and_told_in_its_readme(monkeyp
         name: [tuple(rows[column].round(digits)) for column, digits in shown.items()]
         for name, rows in kept.groupby("experiment")
     }
+
+
+@pytest.mark.parametrize("name", ["recorded", "recorded-many-updates", "recorded-best"])
+def test_the_grades_on_record_follow_from_the_measures_beside_them(name):
+    rows = carried.read(PROFILES[name], "quality")
+    rows = rows.assign(level=rows.get("level", 0.0))  # which grades of version 2 had not
+    assert len(rows) > 300 and [grades.grade_of(row) for row in rows.to_dict("records")] == rows.grade.tolist()
+
+
+@pytest.mark.parametrize("name", ["recorded", "recorded-best"])
+def test_the_measures_on_record_are_those_of_the_notes(name):
+    """Of sounds from noise to what is like the note; another processor rounds differently."""
+    profile = PROFILES[name]
+    rows, found = carried.read(profile, "quality"), {}
+    for row in rows.itertuples():
+        label = nsynth.Label(row.role, row.pitch, row.velocity)
+        made = carried.folder(profile) / "cells" / row.cell / "generated" / f"{label}.flac"
+        target = carried.folder(profile) / "targets" / made.name
+        if made.is_file() and target.is_file():
+            now = grades.grade(nsynth.read_waveform(made), nsynth.read_waveform(target), row.pitch)
+            found[made] = now["grade"]
+            assert now["grade"] == row.grade, made
+            np.testing.assert_allclose([now[key] for key in MEASURES], [getattr(row, key) for key in MEASURES], 1e-3)
+    assert len(found) >= 4 and len(set(found.values())) > 1
 
 
 @pytest.mark.parametrize(("profile", "published"), [(RECORDED[0], 108), (RECORDED[1], 84)])

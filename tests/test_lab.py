@@ -88,7 +88,8 @@ def test_keys_sound_in_the_browser_at_once_and_together(page, address):
     page.get_by_text("MIDI: A fake piano").wait_for()
     page.evaluate("ready")
     page.get_by_role("button", name="MIDI 60,").focus()
-    page.wait_for_timeout(4000)  # the note that was clicked ends, and those of the keys arrive
+    page.wait_for_timeout(4000)  # the note that was clicked ends
+    page.wait_for_function("() => decoded >= document.querySelectorAll('.key').length")  # those of the keys are there
     begun = len(page.evaluate("presses"))
     for letter in "zxcvq":
         page.keyboard.down(letter)

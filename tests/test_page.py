@@ -1,7 +1,6 @@
 """The report page and the notebooks' players in a real browser: whole, quiet, and with nothing fetched."""
 
 import re
-import shutil
 from itertools import pairwise
 
 import nbformat
@@ -208,12 +207,27 @@ def test_a_page_is_fresh_until_its_records_change(report, smoke_root):
     assert page.is_fresh(PROFILES["smoke"])
     told = call_singlib("report", "--profile", "smoke", "--if-stale")
     assert told.stdout == f"as its records are: {report}\n"
-    another = smoke_root / "runs" / "smoke" / "another" / "done.json"
-    another.parent.mkdir()
-    another.write_text("{}")
-    assert not page.is_fresh(PROFILES["smoke"])
-    shutil.rmtree(another.parent)
-    assert page.is_fresh(PROFILES["smoke"])
+
+
+@pytest.mark.parametrize("profile", ["recorded", PROFILES["recorded"].beside])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "runs/{}/another/done.json",
+        "data/{}/cells/another/done.json",
+        "data/{}/quality.parquet",
+        "data/{}/models/another.safetensors",
+        "data/ratings/{}/anna.csv",
+        "data/questions/pitches.parquet",
+    ],
+)
+def test_a_report_shows_what_its_fingerprint_is_of(tmp_path, monkeypatch, file, profile):
+    monkeypatch.setenv("SINGLIB_ROOT", str(tmp_path))
+    before = page.fingerprint(PROFILES["recorded"])
+    shown = tmp_path / file.format(profile)
+    shown.parent.mkdir(parents=True)
+    shown.write_text("{}")
+    assert page.fingerprint(PROFILES["recorded"]) != before
 
 
 @pytest.fixture(scope="module")

@@ -233,6 +233,7 @@ def test_every_pitch_class_between_is_trained_at_another_octave(pitch_script, in
     pitches_of = {
         kind: {label.pitch for label in kinds if kinds[label] == kind} for kind in ("no", "between", "beyond")
     }
+    assert pitches_of["between"] and pitches_of["beyond"]
     assert not pitches_of["no"] & (pitches_of["between"] | pitches_of["beyond"])
     known = {(label.role, label.pitch) for label in kinds if kinds[label] == "known"}
     assert known and known <= {(label.role, label.pitch) for label in kinds if kinds[label] == "no"}

@@ -98,9 +98,11 @@ def test_a_download_says_what_it_would_fetch(split):
 def test_words_for_other_tools_are_theirs():
     others = [command for command in COMMANDS if command.startswith(ELSEWHERE)]
     assert {command.split()[0] for command in others} == {"conda", "dask", "CUDA_VISIBLE_DEVICES=0"}
-    for tool in ("scheduler", "worker"):
+    dask = [re.search(r"dask (\w+)(.*)", command).groups() for command in others if "dask" in command]
+    assert {tool for tool, _ in dask} == {"scheduler", "worker"} and any("--" in options for _, options in dask)
+    for tool, options in dask:
         said = subprocess.run([BIN / "dask", tool, "--help"], capture_output=True, text=True, check=True).stdout
-        assert tool != "worker" or "--nthreads" in said
+        assert all(option in said for option in re.findall(r"--[\w-]+", options))
     environment = yaml.safe_load((PROJECT / "environment.yml").read_text())
     assert environment["name"] == "singlib"
 
