@@ -127,6 +127,23 @@ def test_a_sinusoid_is_in_its_bin(rate, hop, bins, octave):
     assert CQT(rate, hop, n_bins=bins, bins_per_octave=octave)(sinusoid).mean(-1).argmax() == 45 * octave // 12
 
 
+@RATES
+def test_the_power_of_a_sinusoid_is_what_eps_is_chosen_by(rate, hop, bins, octave):
+    """As the README of the losses says; so far below full scale lies an eps."""
+    amplitude, quality = 0.3, 1 / (2 ** (1 / octave) - 1)
+    for pitch in (45, 57):  # A2 and A3 lie at bins of the CQT, and near one of the STFT
+        frequency = 440 * 2 ** ((pitch - 69) / 12)
+        near = round(frequency * 2048 / rate) * rate / 2048
+        for spectrum, tone, power in (
+            (CQT(rate, hop, n_bins=bins, bins_per_octave=octave), frequency, quality * rate / (4 * frequency)),
+            (STFT(2048, 512), near, 512**2),
+            (MultiResolutionSTFT((2048,)), near, 256**2),
+        ):
+            sinusoid = amplitude * torch.sin(2 * torch.pi * tone * torch.arange(2 * rate) / rate)
+            middle = spectrum(sinusoid)[..., 10:-10].amax(dim=-2).median()
+            assert 10 * abs(torch.log10(middle / (amplitude**2 * power))) < 0.3, f"{spectrum}, {pitch}"
+
+
 def test_a_magnitude_has_a_finite_gradient_on_silence():
     for spectrum in (STFT(power=1), CQT(power=1)):
         silence = torch.zeros(1, 16_384, requires_grad=True)
@@ -151,7 +168,7 @@ def test_a_magnitude_has_a_finite_gradient_on_silence():
         (lambda: CQT(n_bins=84.0), "n_bins 84.0 is not a whole number above 0"),
         (lambda: STFT(float("inf")), "n_fft inf is not a whole number above 0"),
         (lambda: MultiResolutionSTFT((512, 1000)), "a frame of 1000 samples is no power of two from 4 on"),
-        (lambda: MultiResolutionSTFT(()), "frames is empty"),
+        (lambda: MultiResolutionSTFT(()), "n_ffts is empty"),
         (lambda: CQT(fmin=9_000), "at most 0 fit"),
         (lambda: CQT(filter_scale=0), "filter_scale 0 is not above 0"),
         (lambda: SpectralLoss(STFT(), eps=0), "eps 0 is not above 0"),
@@ -165,6 +182,21 @@ def test_what_cannot_be_is_refused_with_what_would_be_right(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MultiResolutionSTFT(512), "n_ffts 512 is one number"),
+        (lambda: CombinedLoss([SpectralLoss(STFT())]), "losses is a list; it maps names to losses"),
+        (lambda: CombinedLoss({"a": STFT()}), r"'a' is STFT\(.* it must be a loss, such as SpectralLoss"),
+        (lambda: MFC(44_100), "positional argument"),  # it would be `squared`
+        (lambda: SpectralLoss(CQT(), 44_100), "positional argument"),  # it would be `eps`
+    ],
+)
+def test_what_is_of_another_kind_is_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
 def test_reductions_and_named_parts():
     one, other = (torch.from_numpy(np.stack([music(44_100, seed=seed), music(44_100, seed=9)])) for seed in (1, 2))
     each = SpectralLoss(STFT(), reduction="none")(one, other)
@@ -172,9 +204,11 @@ def test_reductions_and_named_parts():
     assert SpectralLoss(STFT(), reduction="sum")(one, other) == each.sum()
     assert SpectralLoss(STFT())(one, other) == each.mean()
     cqt = SpectralLoss(CQT(44_100, 512, n_bins=96, bins_per_octave=24))
-    combined = CombinedLoss({"stft": SpectralLoss(STFT()), "cqt": cqt}, {"cqt": 3})
+    combined = CombinedLoss({"keys": SpectralLoss(STFT()), "44.1k": cqt}, {"44.1k": 3})
     parts = combined.parts(one, other)
-    torch.testing.assert_close(combined(one, other), (parts["stft"] + 3 * parts["cqt"]) / 4)
+    assert list(parts) == ["keys", "44.1k"], "names that torch.nn.ModuleDict refuses"
+    torch.testing.assert_close(combined(one, other), (parts["keys"] + 3 * parts["44.1k"]) / 4)
+    assert combined.total(parts) == combined(one, other)
 
 
 CODEC = {

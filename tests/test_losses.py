@@ -52,3 +52,5 @@ def test_the_gradient_is_followed_to_where_it_is_lost(waveform):
 
     assert none_arrives(torch.Tensor.clone) == [False, False, True, False, False]
     assert none_arrives(lambda estimate: estimate.detach().requires_grad_()) == [True, True, True, False, False]
+    assert none_arrives(torch.Tensor.detach) == [True] * 5, "nothing asks for a gradient, and the table says so"
+    assert weight.grad is None

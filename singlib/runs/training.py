@@ -50,7 +50,7 @@ class Trainer:
         sequence = sing.SequenceGenerator(len(cell.roles), profile.dimension, profile.hidden, profile.layers)
         self.sing = sing.SING(sequence.to(device), self.autoencoder.decoder)
         gradients = dict.fromkeys(PAPER_LOSSES, "flow") | {cell.loss: cell.gradient}
-        losses = {name: SpectralLoss(SPECTRA[name](), profile.eps, how) for name, how in gradients.items()}
+        losses = {name: SpectralLoss(SPECTRA[name](), eps=profile.eps, gradient=how) for name, how in gradients.items()}
         self.losses = nn.ModuleDict(losses).to(device)
         self.cell, self.profile, self.device = cell, profile, device
         self.waveforms = to_device(notes.waveforms, device)

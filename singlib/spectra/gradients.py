@@ -217,7 +217,9 @@ def _norm(gradient: Tensor | None) -> float:
 
 
 def follow_gradient(steps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
-    """Run ``backward()`` from the last of some steps, and list which of them the gradient reaches.
+    """Follow the gradient from the last of some steps, and list which of them it reaches; needs pandas.
+
+    The ``grad`` of the tensors is left as it is.
 
     Parameters
     ----------
@@ -232,16 +234,15 @@ def follow_gradient(steps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
     """
     import pandas as pd  # half a second that a loss alone does not need
 
-    tensors = [value for value in steps.values() if isinstance(value, Tensor)]
-    for value in tensors:
-        if value.requires_grad:
-            value.grad = None
-            value.retain_grad()
-    tensors[-1].backward()
+    tensors = {name: value for name, value in steps.items() if isinstance(value, Tensor)}
+    *_, loss = tensors.values()
+    asked = {name: value for name, value in tensors.items() if value.requires_grad} if loss.requires_grad else {}
+    found = torch.autograd.grad(loss, list(asked.values()), allow_unused=True) if asked else ()
+    arrived = {name: gradient for name, gradient in zip(asked, found, strict=True) if gradient is not None}
     rows = []
     for name, value in steps.items():
-        tensor = isinstance(value, Tensor)
+        tensor = name in tensors
         made = value.grad_fn.name().removesuffix("0") if tensor and value.grad_fn else "a leaf" if tensor else "-"
-        norm = f"{value.grad.norm().item():.1g}" if tensor and value.grad is not None else "none"
+        norm = f"{arrived[name].norm().item():.1g}" if name in arrived else "none"
         rows.append((name, type(value).__name__, tuple(value.shape), made, norm))
     return pd.DataFrame(rows, columns=["step", "type", "shape", "made by", "gradient"]).set_index("step")

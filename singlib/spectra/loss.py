@@ -22,7 +22,8 @@ class SpectralLoss(nn.Module):
     spectrum : Spectrum
         `STFT`, `MFC`, `CQT` or `MultiResolutionSTFT`.
     eps : float
-        Added to the power before the logarithm.
+        Added to the spectrum before the logarithm, a floor below which differences count little: to the power, to the
+        magnitude where `power` is 1, to the squared decibels of an `MFC`; without meaning where that is not squared.
     gradient : str
         ``"flow"`` keeps the loss differentiable. ``"cut"`` sends the estimate's spectrum through NumPy and back into a
         new leaf, as the authors did: the values are right, ``backward()`` runs without an error, and no weight
@@ -37,7 +38,9 @@ class SpectralLoss(nn.Module):
     ``gradient="cut"``, whose way through NumPy none of them can follow.
     """
 
-    def __init__(self, spectrum: Spectrum, eps: float = 1.0, gradient: str = "flow", reduction: str = "mean") -> None:
+    def __init__(
+        self, spectrum: Spectrum, *, eps: float = 1.0, gradient: str = "flow", reduction: str = "mean"
+    ) -> None:
         super().__init__()
         for name, value, known in (("gradient", gradient, GRADIENTS), ("reduction", reduction, REDUCTIONS)):
             if value not in known:
@@ -71,7 +74,7 @@ class SpectralLoss(nn.Module):
         return self.spectrum.distance(spectrum, target_level, self.eps)
 
     def per_note(self, estimate: Tensor, target_level: Tensor) -> Tensor:
-        """Return the loss of each estimate, ``(..., samples)`` -> ``(...)``; see `compare`."""
+        """Return the loss of each estimate, ``(..., samples)`` -> ``(...)``, whatever `reduction` is; see `compare`."""
         return self.compare(self.spectrum(estimate), target_level)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
@@ -103,33 +106,45 @@ class CombinedLoss(nn.Module):
     Parameters
     ----------
     losses : mapping
-        Name -> loss, a module that takes estimate and target.
+        Name -> loss, a module that takes estimate and target, such as a `SpectralLoss`.
     weights : mapping, optional
         Name -> weight, not below 0; 1 for those that are not named.
 
     Raises
     ------
+    TypeError
+        If `losses` is no mapping, or one of them no loss.
     ValueError
         If there is no loss, a weight is below 0 or of an unknown loss, or all are 0.
     """
 
     def __init__(self, losses: Mapping[str, nn.Module], weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.losses = nn.ModuleDict(losses)
+        if not isinstance(losses, Mapping):
+            raise TypeError(
+                f"losses is a {type(losses).__name__}; it maps names to losses: {{'cqt': SpectralLoss(CQT())}}"
+            )
+        for name, loss in losses.items():
+            if isinstance(loss, Spectrum) or not isinstance(loss, nn.Module):
+                raise TypeError(f"{name!r} is {loss!r}; it must be a loss, such as SpectralLoss(CQT())")
         for name, weight in (weights or {}).items():
-            if name not in self.losses:
-                raise ValueError(f"weight of an unknown loss {name!r}; choose one of {', '.join(self.losses)}")
+            if name not in losses:
+                raise ValueError(f"weight of an unknown loss {name!r}; choose one of {', '.join(losses)}")
             if weight < 0:
                 raise ValueError(f"weight {weight!r} of {name!r} is below 0")
-        self.weights = {name: float((weights or {}).get(name, 1)) for name in self.losses}
+        self.weights = {name: float((weights or {}).get(name, 1)) for name in losses}
         if not sum(self.weights.values()) > 0:
             raise ValueError("a combined loss needs a loss with a weight above 0")
+        self.losses = nn.ModuleList(losses.values())  # in the order of `weights`: a ModuleDict refuses some names
 
     def parts(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return each loss by its name, unweighted."""
-        return {name: loss(estimate, target) for name, loss in self.losses.items()}
+        return {name: loss(estimate, target) for name, loss in zip(self.weights, self.losses, strict=True)}
+
+    def total(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Return the weighted mean of `parts`, which a training that logs them computes once."""
+        return sum(self.weights[name] * part for name, part in parts.items()) / sum(self.weights.values())
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
         """Return the weighted mean."""
-        parts = self.parts(estimate, target)
-        return sum(self.weights[name] * part for name, part in parts.items()) / sum(self.weights.values())
+        return self.total(self.parts(estimate, target))

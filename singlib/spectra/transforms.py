@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -169,6 +170,9 @@ class Spectrum(nn.Module, ABC):
 class STFT(Spectrum):
     """Power of the short-time Fourier transform, scaled as `librosa.stft`; frames are not centred.
 
+    So the ends of a waveform count less: its first sample and the last ``(samples - n_fft) % hop_length`` not at all,
+    those near them little. Where that matters, as in short segments, pad both waveforms by half a frame.
+
     In: ``(batch, samples)``; out: ``(batch, n_fft // 2 + 1, (samples - n_fft) // hop_length + 1)``.
 
     Parameters
@@ -219,8 +223,8 @@ class MFC(Spectrum):
     Parameters
     ----------
     squared : bool
-        Equation (3) taken literally squares the coefficients like amplitudes, log(eps + c^2). False leaves the plain
-        coefficients, whose L1 distance is a distance of log spectra already.
+        Equation (3) taken literally squares the coefficients like amplitudes, log(eps + c^2), which loses their sign.
+        False leaves the plain coefficients, whose L1 distance is a distance of log spectra already.
     sample_rate : float
         Of the waveforms, in Hz.
     n_fft, hop_length : int
@@ -240,8 +244,8 @@ class MFC(Spectrum):
 
     def __init__(
         self,
-        squared: bool = True,
         *,
+        squared: bool = True,
         sample_rate: float = SAMPLE_RATE,
         n_fft: int = FRAME,
         hop_length: int = HOP,
@@ -289,8 +293,8 @@ class CQT(Spectrum):
     """Power of the constant-Q transform: by default 84 bins from C1 (32.7 Hz), 12 an octave, hop 256.
 
     J. C. Brown, "Calculation of a constant Q spectral transform", JASA 89, 1991 (equation 5), with nnAudio's kernels
-    and librosa's scaling, centred frames and reflected ends. In: ``(batch, samples)``; out:
-    ``(batch, n_bins, samples // hop_length + 1)``.
+    and librosa's scaling, centred frames and reflected ends. The 84 bins end at 3,951 Hz at any sample rate; 108 end at
+    15,804 Hz. In: ``(batch, samples)``; out: ``(batch, n_bins, samples // hop_length + 1)``.
 
     nnAudio pads every kernel to the longest (16,384 samples). Here each octave keeps its own length, a multiple of the
     hop, and is a convolution over blocks of one hop. The low octaves share a basis: they vary so slowly that a block
@@ -353,7 +357,10 @@ class CQT(Spectrum):
         """Return |CQT|^2; ValueError if the waveform is too short to be reflected."""
         samples, hop = waveform.shape[-1], self.hop_length
         if samples <= self.reach:
-            raise ValueError(f"{samples} samples are too short: the reflected ends of the CQT need {self.reach + 1}")
+            raise ValueError(
+                f"{samples} samples are too short: the reflected ends of the CQT need {self.reach + 1}; a higher fmin "
+                "or a smaller filter_scale needs fewer"
+            )
         frames = samples // hop + 1
         # Reflection by slices: the gradient of F.pad's reflection is not deterministic on CUDA.
         before, after = waveform[:, 1 : self.reach + 1].flip(-1), waveform[:, -self.reach - 1 : -1].flip(-1)
@@ -473,45 +480,49 @@ class MultiResolutionSTFT(Spectrum):
     """Power of STFTs of several frame sizes at once, each with a hop of a quarter of its frame.
 
     A short frame hears when a note begins, a long one hears noise between its partials. As a loss: R. Yamamoto et al.,
-    "Parallel WaveGAN", 2020; J. Engel et al., "DDSP", 2020. Here it is equation (3) on each size, and the mean of all:
-    a size of N samples has N / 2 + 1 bins every N / 4 samples, so that sizes weigh the same to half a percent. The
-    power is scaled to that of 1,024 samples, which gives the loss one `eps`, and zeros continue the waveform at both
-    ends, so that every frame is centred on a hop. In: ``(batch, samples)``; out: ``(batch, bins, blocks)``, a block for
-    each hop of the longest frame, with the bins of all frames in it, size by size.
+    "Parallel WaveGAN", 2020; J. Engel et al., "DDSP", 2020. Here it is equation (3) on each size (log power alone,
+    without the spectral convergence of the former), and the mean of all: a size of N samples has N / 2 + 1 bins every N
+    / 4 samples, so that sizes weigh the same to half a percent. The power is scaled to that of 1,024 samples, which
+    gives the loss one `eps`, and zeros continue the waveform at both ends, so that every frame is centred on a hop. In:
+    ``(batch, samples)``; out: ``(batch, bins, blocks)``, a block for each hop of the longest frame, with the bins of
+    all frames in it, size by size.
 
     Parameters
     ----------
-    frames : tuple of int
-        Frame sizes in samples, powers of two.
+    n_ffts : sequence of int
+        Samples of the frames of each size, powers of two.
 
     Raises
     ------
-    ValueError
-        If there is no frame size, or one is no power of two from 4 on.
+    TypeError, ValueError
+        If `n_ffts` is no sequence, is empty, or one size is no power of two from 4 on.
     """
 
-    def __init__(self, frames: tuple[int, ...] = (512, 1024, 2048, 4096)) -> None:
+    def __init__(self, n_ffts: Sequence[int] = (512, 1024, 2048, 4096)) -> None:
         super().__init__()
-        if not frames:
-            raise ValueError("frames is empty: it takes sizes such as (512, 1024, 2048, 4096)")
-        for frame in frames:
-            if not isinstance(frame, (int, np.integer)) or frame < 4 or frame & (frame - 1):
-                raise ValueError(f"a frame of {frame!r} samples is no power of two from 4 on")
-        self.frames = frames
-        for frame in frames:
-            self.register_buffer(f"window{frame}", torch.hann_window(frame) * (FRAME / frame), persistent=False)
+        if not isinstance(n_ffts, Sequence):
+            raise TypeError(f"n_ffts {n_ffts!r} is one number; it takes several, such as (512, 1024, 2048, 4096)")
+        if not n_ffts:
+            raise ValueError("n_ffts is empty: it takes sizes such as (512, 1024, 2048, 4096)")
+        for n_fft in n_ffts:
+            if not isinstance(n_fft, (int, np.integer)) or n_fft < 4 or n_fft & (n_fft - 1):
+                raise ValueError(f"a frame of {n_fft!r} samples is no power of two from 4 on")
+        self.n_ffts = tuple(n_ffts)
+        for n_fft in n_ffts:
+            self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft) * (FRAME / n_fft), persistent=False)
 
     def transform(self, waveform: Tensor) -> Tensor:
-        """Return the power."""
-        samples, block = waveform.shape[-1], max(self.frames) // 4
-        if samples < max(self.frames):
-            raise ValueError(f"{samples} samples are fewer than the longest frame of {max(self.frames)}")
+        """Return the power; ValueError if the waveform is shorter than the longest frame."""
+        samples, longest = waveform.shape[-1], max(self.n_ffts)
+        if samples < longest:
+            raise ValueError(f"{samples} samples are fewer than the longest frame of {longest}")
+        block = longest // 4
         whole = -(-samples // block) * block
         powers = []
-        for frame in self.frames:
-            before = (frame - frame // 4) // 2
-            padded = F.pad(waveform, (before, whole - samples + frame - frame // 4 - before))
-            power, _ = _Power.apply(padded, self.get_buffer(f"window{frame}").to(waveform.dtype), frame // 4)
+        for n_fft in self.n_ffts:
+            before = (n_fft - n_fft // 4) // 2
+            padded = F.pad(waveform, (before, whole - samples + n_fft - n_fft // 4 - before))
+            power, _ = _Power.apply(padded, self.get_buffer(f"window{n_fft}").to(waveform.dtype), n_fft // 4)
             powers.append(power.unflatten(1, (whole // block, -1)).flatten(2))
         return torch.cat(powers, dim=-1).mT
 
