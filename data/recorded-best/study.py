@@ -30,7 +30,7 @@ from singlib.runs.run_folder import GRADING, recipe
 from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
-SIZES = ("channels", "hidden", "batch", "warm_up", "schedule", "averaged_epochs", "bfloat16")
+SIZES = ("channels", "hidden", "batch", "warm_up", "schedule", "averaged_epochs", "bfloat16", "eps")
 
 # What each stage may cost in seconds of one core, 1,200 in all. Milliseconds of a step in each stage, measured before
 # the study (AMD EPYC, AVX2, two other jobs beside it), turn that into epochs.
@@ -38,6 +38,7 @@ SECONDS = (600, 300, 300)
 NOTES = {"brass1-3": 158, "keys": 119}
 ADAM, MUON, BROAD = (165, 115, 143), (242, 278, 226), (274, 334, 250)  # batches of 4
 MUON_16, BROAD_16, C512_16 = (735, 538, 654), (863, 762, 750), (1792, 646, 1419)
+CQT_16 = (950, 690, 840)
 MUON_32, C512, C1024 = (1400, 950, 1250), (1450, 530, 1080), (4600, 900, 3400)  # C 512 as its first setting took
 BRASS = Cell("brass1-3", seed=100)
 KEYS = replace(BRASS, instruments="keys")
@@ -82,6 +83,9 @@ SETTINGS = {
     "MRSTFT, batch 16": setting(BROAD_16, cell=replace(BRASS, loss="MRSTFT")),
     "MRSTFT, C 512": setting(C512, channels=512, cell=replace(BRASS, loss="MRSTFT")),
     "keys, C 512": setting(C512, channels=512, cell=KEYS),
+    # Does the CQT hear too little with the paper's eps? This one lies as far below full scale as the STFT's, at C4.
+    "CQT": setting(CQT_16, cell=replace(BRASS, loss="CQT")),
+    "CQT, eps 4e-3": setting(CQT_16, cell=replace(BRASS, loss="CQT"), eps=4e-3),
     # The recipe against Adam at the same cost, three seeds each.
     **{
         f"{name}, seed {seed}": make(cell=replace(cell, seed=seed))
