@@ -15,7 +15,16 @@ from librosa import midi_to_hz
 
 from .measures import TRACKED, measure
 
-GRADES = ("-", "-/o", "o", "o/+", "+", "++")  # as Table 3 prints them, from low to high
+# The grades as Table 3 prints them, from low to high, and what they mean, after section 3.2.
+MEANINGS = {
+    "-": "silent, or static noise",
+    "-/o": "noise that moves a little",
+    "o": "noise that rises and decays as the note does, or a wrong pitch",
+    "o/+": "the pitch, but noisy, an octave off, or with another envelope",
+    "+": "the right pitch, with its onset and decay",
+    "++": "the same, as clean and bright as the note",
+}
+GRADES = tuple(MEANINGS)
 SCORES = {grade: score for score, grade in enumerate(GRADES)}
 
 # Static below: noise of a note's mean spectrum has 0.1 to 0.33 of its movement, modulated noise 0.8 or more.

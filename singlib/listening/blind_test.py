@@ -21,7 +21,7 @@ import soundfile
 
 from ..files import locked, project_folder, read_json, replacing
 from ..grading.controls import same_power, stationary_noise
-from ..grading.grades import GRADES, SCORES
+from ..grading.grades import GRADES, MEANINGS, SCORES
 from ..grid import check_choice
 from ..nsynth import Label, read_waveform, selection
 from ..runs.carried import target_file
@@ -209,15 +209,6 @@ def _row(ratings: pd.DataFrame) -> dict:
     }
 
 
-# What the six grades mean, in the words of section 3.2.
-MEANING = {
-    "-": "static noise, or nothing",
-    "-/o": "noise that moves a little",
-    "o": "noise that rises and decays like the note, or a wrong note",
-    "o/+": "nearly the note: a lot of noise, an octave off, or another onset and decay",
-    "+": "the right pitch, with onset and decay",
-    "++": "the same, clean and like the instrument",
-}
 UNDO = "0"
 
 
@@ -240,7 +231,7 @@ class ListeningTest(Room):
             button.on_click(lambda _button, grade=grade: self._rate(grade))
         undo = widgets.Button(description=f"{UNDO}:  take back", icon="undo")
         undo.on_click(lambda _button: self._take_back())
-        meanings = map(widgets.Label, MEANING.values())
+        meanings = map(widgets.Label, MEANINGS.values())
         grades = [widgets.HBox(pair) for pair in zip(self.buttons, meanings, strict=True)]
         super().__init__([self.where, self.players, self.field, *grades, undo, self.message])
         if session.stimuli():

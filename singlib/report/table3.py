@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import SVG, display
 from matplotlib.figure import Figure
 
-from ..grading.grades import GRADES, SCORES, ModelGrade, model_grade
+from ..grading.grades import GRADES, MEANINGS, SCORES, ModelGrade, model_grade
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, cells
 from ..listening import blind_test
 from ..runs.records import Records
@@ -33,14 +33,14 @@ STYLES = {  # Okabe and Ito's colours
     "published": {"color": "#D55E00", "marker": "s"},
     "corrected": {"color": "#0072B2", "marker": "o"},
 }
-# What each grade means; its background, ColorBrewer's YlGnBu, told apart by the colour-blind and in grey; its text.
-SCALE = {
-    "-": ("silent, or static noise", "#ffffcc", "#111"),
-    "-/o": ("noise that moves a little", "#c7e9b4", "#111"),
-    "o": ("noise that moves as the note does, or a wrong pitch", "#7fcdbb", "#111"),
-    "o/+": ("the pitch, but noisy or with another envelope", "#41b6c4", "#111"),
-    "+": ("the pitch, its onset and its decay", "#2171b5", "#fff"),
-    "++": ("clean and bright like the note", "#253494", "#fff"),
+# Background and text of each grade: ColorBrewer's YlGnBu, told apart by the colour-blind and in grey.
+COLOURS = {
+    "-": ("#ffffcc", "#111"),
+    "-/o": ("#c7e9b4", "#111"),
+    "o": ("#7fcdbb", "#111"),
+    "o/+": ("#41b6c4", "#111"),
+    "+": ("#2171b5", "#fff"),
+    "++": ("#253494", "#fff"),
 }
 FEW = 5  # entries: the order of fewer says nothing
 
@@ -116,7 +116,7 @@ def in_html(table: pd.DataFrame) -> str:
     """Return Table 3 in HTML: an instrument set's rows together, each grade in its colour, the scale under it."""
 
     def colour(grade: str) -> str:
-        _, background, text = SCALE.get(grade.split(" ")[0], ("", "", "#888"))
+        background, text = COLOURS.get(grade.split(" ")[0], ("", "#888"))
         return f"background: {background}; color: {text}" if background else f"color: {text}"
 
     def text(grade: str) -> str:
@@ -132,7 +132,7 @@ def in_html(table: pd.DataFrame) -> str:
     named.columns = pd.MultiIndex.from_tuples([tuple(name.split("/")) for name in named.columns])
     styled = named.style.map(colour).map_index(marks.get, level="grade").format(text).hide(names=True)
     scale = "; ".join(
-        f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, (meaning, *_) in SCALE.items()
+        f'<b style="{colour(grade)}; padding: 0 0.4em">{grade}</b> {meaning}' for grade, meaning in MEANINGS.items()
     )
     ours = "; MRSTFT: a loss of ours, on the STFT at four frame sizes" * ("MRSTFT/ReLU" in table)
     html = styled.set_table_styles(borders).to_html(table_uuid="grades")
