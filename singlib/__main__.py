@@ -172,7 +172,9 @@ def play(
     song: Annotated[Path, typer.Argument(help="a Standard MIDI File")],
     model: Annotated[list[str], typer.Option(help="[CHANNEL=]MODEL[:INSTRUMENT], once for each channel or for all")],
     out: Annotated[Path, typer.Option(help="the sound: song.wav or song.flac")],
-    outside: Annotated[str, typer.Option(help="pitches outside: moved by octaves, or leave-out")] = "octaves",
+    outside: Annotated[
+        str, typer.Option(help="pitches outside: octaves, by which they are moved, or leave-out")
+    ] = "octaves",
 ) -> None:
     """Play a MIDI file, a model on each channel."""
     from .export import song as songs
@@ -208,7 +210,9 @@ def play(
 def export(
     model: Annotated[str, typer.Argument(help="a name from `singlib models`, or a path to a model")],
     out: Annotated[Path, typer.Option(help="folder to write")],
-    kind: Annotated[str, typer.Option("--format", help="sfz, for samplers; folder, its notes alone; or onnx")] = "sfz",
+    kind: Annotated[
+        str, typer.Option("--format", help="sfz, for samplers (SF2: by Polyphone); folder, its notes alone; or onnx")
+    ] = "sfz",
     rate: Annotated[int, typer.Option(help="of the notes: 16000, 44100 or 48000 Hz")] = 16_000,
     audio: Annotated[str, typer.Option(help="of the notes: flac or wav")] = "flac",
 ) -> None:
@@ -216,6 +220,8 @@ def export(
     from .grid import check_choice
     from .network.generation import find
 
+    if kind == "sf2":
+        raise ValueError("Polyphone makes SF2 of an SFZ: singlib/export/README.md has the line")
     check_choice("format", kind, ("sfz", "folder", "onnx"))
     _say_which(model)
     weights = find(model)
@@ -243,6 +249,7 @@ def publish(
     from .network.generation import find
 
     folder = out or Path(repo.rpartition("/")[2])
+    _say_which(model)
     write_hub_folder(find(model), repo, folder)
     print(f"wrote {folder}; to upload it: hf upload {repo} {folder} .")
 

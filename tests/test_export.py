@@ -148,17 +148,17 @@ def test_a_loop_is_not_heard(rate):
     tone = np.sin(phase) + 0.5 * np.sin(2 * phase) + 0.02 * np.random.default_rng(0).standard_normal(len(time))
     start, end = samples.find_loop(tone, rate)
     assert tone[start - 1] < 0 <= tone[start] and tone[end - 1] < 0 <= tone[end]
-    held = samples.hold(tone, 9, rate)
+    held = samples.let_go(samples.sustained(tone, 9 + samples.RELEASE, rate), 9, rate)
     assert len(held) == round((9 + samples.RELEASE) * rate)
     steps = np.abs(np.diff(held[: 9 * rate]))
     assert steps.max() < 1.1 * np.abs(np.diff(tone)).max()
     decaying = tone * np.exp(-2 * time)
-    assert samples.find_loop(decaying, rate) is None and len(samples.hold(decaying, 9, rate)) == len(decaying)
+    assert samples.find_loop(decaying, rate) is None and len(samples.sustained(decaying, 9, rate)) == len(decaying)
 
 
 def test_a_short_note_is_the_models_until_its_key_is_let_go():
     note = np.random.default_rng(0).standard_normal(64_000)
-    held = samples.hold(note, 1)
+    held = samples.let_go(note, 1)
     assert np.array_equal(held[:RATE], note[:RATE]) and len(held) == round((1 + samples.RELEASE) * RATE)
     assert np.abs(held[-200:]).max() < 0.01
 
@@ -188,13 +188,51 @@ def test_a_song_is_read_with_its_tempo_pedal_and_struck_again(tmp_path):
     assert spans == [(60, 0, 1), (60, 1, 2), (64, 2, 3), (67, 3, 6)]
 
 
+def test_tracks_that_share_a_channel_and_controllers_that_end_notes(tmp_path):
+    def message(kind, time, **what):
+        return mido.Message(kind, time=time, **what)
+
+    def spans(*tracks):
+        mido.MidiFile(ticks_per_beat=480, tracks=[mido.MidiTrack(track) for track in tracks]).save(tmp_path / "a.mid")
+        return [(note.pitch, note.start, note.end) for note in song.read_song(tmp_path / "a.mid")]
+
+    second = [message("note_on", 480, note=60), message("note_off", 480, note=60)]
+    first = [message("note_on", 0, note=60), message("note_off", 480, note=60)]
+    assert spans(second, first) == spans(first, second) == [(60, 0, 0.5), (60, 0.5, 1)]
+    begun = message("note_on", 0, note=60)
+    pedal = message("control_change", 480, control=64, value=127)
+    other = [message("note_on", 480, note=62), message("note_off", 480, note=62)]
+    for track, last in (
+        ([begun, pedal, message("control_change", 0, control=120), *other], 0.5),
+        ([begun, message("control_change", 480, control=123), *other], 0.5),
+        ([begun, pedal, message("control_change", 0, control=123), *other], 1.5),  # the pedal holds it
+        ([begun, pedal, message("note_off", 0, note=60), message("control_change", 480, control=121), *other], 1),
+    ):
+        assert spans(track)[0] == (60, 0, last)
+
+
+@pytest.mark.parametrize("shift", [-8, -5, 5, 6, 7, 8])
+def test_a_note_that_is_moved_lasts_as_long_as_its_key(brass, monkeypatch, shift):
+    """Its loop is found before it is moved, as in a sampler: it ends 0.3 s after the key, whatever the shift."""
+    time = np.arange(64_000) / RATE
+    tone = np.sin(2 * np.pi * 233.1 * time) * np.clip((3.2 - time) / 0.2, 0, 1) / 2
+    label = Label("brass1", 50, 100)
+    monkeypatch.setattr(song, "generate_all", lambda model, labels: np.stack([tone.astype(np.float32)] * len(labels)))
+    monkeypatch.setattr(song, "sounding", lambda *_: label)
+    sound, _ = song.play([song.Played(1, 50 + shift, 100, 0, 6)], {1: song.Voice(brass, "brass1")})
+    blocks = np.abs(sound[: 6 * RATE].reshape(-1, RATE // 20)).max(axis=1)
+    assert len(sound) == pytest.approx(6.3 * RATE, abs=2) and blocks.min() > 0.4 and np.abs(sound[-20:]).max() < 0.01
+    heard = librosa.yin(sound[RATE : 5 * RATE], fmin=100, fmax=600, sr=RATE)
+    assert np.median(heard) == pytest.approx(233.1 * 2 ** (shift / 12), rel=0.01)
+
+
 def test_what_is_no_song_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no MIDI file .*none\.mid"):
         song.read_song(tmp_path / "none.mid")
     whole = (PROJECT / "data" / "songs" / "frere-jacques.mid").read_bytes()
     file = tmp_path / "song.mid"
     random = np.random.default_rng(0)
-    for content in (b"", b"RIFF", whole[:40], whole[:-3], whole[:12] + b"\0\0" + whole[14:]):
+    for content in (b"", b"RIFF", whole[:40], whole[:-3]):
         file.write_bytes(content)
         with pytest.raises(ValueError, match=r"song\.mid is damaged"):
             song.read_song(file)
@@ -205,27 +243,37 @@ def test_what_is_no_song_is_named(tmp_path):
         try:
             assert song.read_song(file)
         except ValueError as error:
-            assert "song.mid is damaged" in str(error)
+            assert str(file) in str(error)
     midi(file, [])
-    with pytest.raises(ValueError, match="it has no note"):
+    with pytest.raises(ValueError, match=r"song\.mid has no note"):
         song.read_song(file)
     midi(file, [(0, 60, 100, 0, 4000)])
-    with pytest.raises(ValueError, match="longer than 1 h"):
+    with pytest.raises(ValueError, match=r"song\.mid is longer than 1 h"):
         song.read_song(file)
+    for change, fault in (
+        (whole[:12] + b"\0\0" + whole[14:], "counts time in frames"),
+        (whole[:8] + b"\0\2" + whole[10:], "is of type 2"),
+    ):
+        file.write_bytes(change)
+        with pytest.raises(ValueError, match=f"song.mid {fault}"):
+            song.read_song(file)
 
 
 def test_models_are_cast_to_channels():
-    assert song.cast(["a/b", "2=c:brass3", "d:x"], [1, 2, 3, 10, 16]) == {
-        1: ("a/b", None), 2: ("c", "brass3"), 3: ("d:x", None), 16: ("d:x", None),
+    assert song.cast(["a/b", "2=c:brass3", "d"], [1, 2, 3, 10, 16]) == {
+        1: ("a/b", None), 2: ("c", "brass3"), 3: ("d", None), 16: ("d", None),
     }  # fmt: skip
     assert song.cast(["10=a"], [1, 10]) == {10: ("a", None)}
     for names, fault in (
         (["3=a"], "no channel 3; it has 1, 2"),
         (["1=a", "1=b"], "already"),
         (["a"] * 3, "3 models for 2"),
+        (["a:bras2"], "unknown instrument 'bras2'; choose one of keys"),
     ):
         with pytest.raises(ValueError, match=fault):
             song.cast(names, [1, 2])
+    with pytest.raises(ValueError, match="only channel 10, the drums: name it, --model 10=a"):
+        song.cast(["a"], [10])
 
 
 def test_pitches_outside_are_moved_or_left_out_and_nothing_clips(brass):
@@ -328,8 +376,12 @@ def test_an_export_overwrites_nothing_but_itself(tmp_path, monkeypatch):
     assert [file.name for file in folder.iterdir()] == ["README.md"]
     (folder / "README.md").unlink()
     writes["sfz"](), writes["sfz"]()
-    with pytest.raises(FileExistsError, match=r"mine holds an export of brass1-3-ReLU-STFT-flow-0 as sfz"):
+    with pytest.raises(FileExistsError, match=f"mine holds an export of {BRASS} as sfz"):
         writes["hub"]()
+    one, other = (generation.find(f"{name}/keys-ReLU-STFT-flow-0") for name in ("recorded", "recorded-long"))
+    sfz.write_sfz(one, tmp_path / "keys")
+    with pytest.raises(FileExistsError, match="keys holds an export of recorded/keys-ReLU-STFT-flow-0 as sfz"):
+        sfz.write_sfz(other, tmp_path / "keys")
 
 
 def test_a_model_is_exported_from_within_its_folder(tmp_path, monkeypatch):

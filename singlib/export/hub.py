@@ -46,7 +46,7 @@ def write_hub_folder(weights: Path, repo: str, folder: Path) -> Path:
     model, text, graded = load_model(weights), card_of(weights), graded_notes(weights)
     labels = examples(label for role in model.roles for label in trained_notes(model, role))
     name = model.about.get("cell", weights.stem)
-    claim(folder, model=name, format="hub", repo=repo)
+    claim(folder, weights, model, format="hub", repo=repo)
     about = model.about | {"model_type": "sing", "sample_rate": SAMPLE_RATE, "velocities": list(VELOCITIES)}
     sounds = "".join(_SOUND.format(label=label, repo=repo) for label in labels)
     use = _USE.format(version=__version__, folder=repo.split("/")[1], **labels[0]._asdict())

@@ -62,7 +62,7 @@ def write_onnx(weights: Path, folder: Path) -> Path:
     ``singlib``. Errors are those of `load_model`, `card_of` and `claim`; OSError if a file cannot be written.
     """
     model, card = load_model(weights), card_of(weights)
-    claim(folder, model=model.about.get("cell", weights.stem), format="onnx")
+    claim(folder, weights, model, format="onnx")
     notes = torch.export.Dim("notes")
     labels = tuple(torch.tensor([0, 0]) for _ in LABELS)  # two notes: of one, the number would be taken for a constant
     with warnings.catch_warnings(), torch.no_grad():

@@ -1,5 +1,6 @@
 """The notes of a model as a sampler plays them: which note sounds for a key, how long it is held, and their files."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def find_loop(waveform: np.ndarray, rate: int) -> tuple[int, int] | None:
     """
     half = round(_ALIKE * rate / 2)
     crossings = np.flatnonzero((waveform[:-1] < 0) & (waveform[1:] >= 0)) + 1
+    crossings = crossings[crossings <= len(waveform) - half]
     starts, ends = (crossings[(crossings >= low * rate) & (crossings < high * rate)] for low, high in (_START, _END))
     if not len(starts) or not len(ends):
         return None
@@ -67,18 +69,22 @@ def find_loop(waveform: np.ndarray, rate: int) -> tuple[int, int] | None:
     return (int(starts[start]), int(ends[end])) if match[start, end] >= _MATCH else None
 
 
-def hold(waveform: np.ndarray, seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Return a note ``(samples,)`` as it sounds when its key is held for `seconds`, with its release.
+def sustained(waveform: np.ndarray, seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Return a note ``(samples,)`` that lasts for `seconds` at least: its loop is repeated where that is needed.
 
-    NSynth's notes are held for 3 s: a shorter one fades within `RELEASE`, a longer one repeats its loop or, without
-    one, ends by itself.
+    NSynth's notes are held for 3 s. Without a loop, a note ends by itself.
     """
+    needed = math.ceil(seconds * rate)
+    loop = find_loop(waveform, rate) if seconds > _END[0] else None
+    if loop is None or needed <= loop[1]:
+        return waveform
+    start, end = loop
+    return np.concatenate([waveform[:end], np.tile(waveform[start:end], -(-(needed - end) // (end - start)))])
+
+
+def let_go(waveform: np.ndarray, seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Return a note ``(samples,)`` whose key is let go after `seconds`: it fades within `RELEASE`."""
     held, fade = round(seconds * rate), round(RELEASE * rate)
-    loop = find_loop(waveform, rate) if held > 2.5 * rate else None
-    if loop and held + fade > loop[1]:
-        start, end = loop
-        times = -(-(held + fade - end) // (end - start))
-        waveform = np.concatenate([waveform[:end], np.tile(waveform[start:end], times)])
     sound = waveform[: held + fade].copy()
     fading = sound[held:]
     fading *= np.linspace(1, 0, fade)[: len(fading)] ** 2
@@ -103,7 +109,7 @@ def write_samples(
     if not np.isfinite(waveforms).all():
         raise ValueError(f"{weights} plays notes that are not finite: nothing is written")
     waveforms /= max(1.0, 1.05 * np.abs(waveforms).max())  # resampled, a peak may rise
-    claim(folder, model=model.about.get("cell", weights.stem), format=kind, rate=rate, audio=suffix)
+    claim(folder, weights, model, format=kind, rate=rate, audio=suffix)
     rows = pd.DataFrame(labels).assign(file=[f"samples/{label}.{suffix}" for label in labels])
     rows = rows.join(heard[["grade", "pitch_heard"]], on=["role", "pitch", "velocity"])
     sounds = []

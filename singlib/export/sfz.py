@@ -11,7 +11,7 @@ from .samples import RELEASE, find_loop, sounding, trained_notes, write_samples
 _HEAD = """\
 // {model}, {role}: notes of a neural synthesiser, by singlib {version}. README.md is its card.
 // Notes are as loud as the model plays them, whatever the velocity: amp_veltrack=100 lets the sampler follow it too.
-<global> amp_veltrack=0 ampeg_release={release}
+<group> amp_veltrack=0 ampeg_release={release}
 """
 
 

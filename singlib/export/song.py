@@ -13,13 +13,14 @@ from ..files import naming_damage
 from ..grid import check_choice
 from ..network.generation import Model
 from ..nsynth import SAMPLE_RATE, TABLE2, Label
-from .samples import RELEASE, generate_all, hold, sounding, trained_notes
+from .samples import RELEASE, generate_all, let_go, sounding, sustained, trained_notes
 
 DRUMS = 10  # as musicians count channels, from 1
 OUTSIDE = ("octaves", "leave-out")
 LONGEST = 3600  # s
 
 _PEDAL, _DOWN = 64, 64  # controller of the sustain pedal, and from which value it is down
+_SOUND_OFF, _RESET, _NOTES_OFF = 120, 121, 123  # controllers: silence; pedal up; all keys up
 
 
 class Played(NamedTuple):
@@ -42,11 +43,12 @@ class Voice(NamedTuple):
 def read_song(file: Path) -> list[Played]:
     """Read the notes of a MIDI file in the order of their start; the sustain pedal holds keys.
 
-    FileNotFoundError; ValueError, which names the file, if it is no MIDI file of type 0 or 1, has no note, or is longer
-    than an hour.
+    FileNotFoundError; ValueError, which names the file, if it is no MIDI file of type 0 or 1 in beats, has no note, or
+    is longer than an hour.
     """
     notes: list[Played] = []
     down: dict[tuple[int, int], tuple[int, float]] = {}  # velocity and start by channel and pitch
+    again: dict[tuple[int, int], float] = {}  # when a key that was down was struck once more
     held: set[tuple[int, int]] = set()  # let go, but held by the pedal
     pedal: set[int] = set()
 
@@ -61,33 +63,48 @@ def read_song(file: Path) -> list[Played]:
     if not file.is_file():
         raise FileNotFoundError(f"no MIDI file {file}")
     with naming_damage(file, *faults):
-        song = mido.MidiFile(file)
-        if not 0 < song.ticks_per_beat < 2**15:
-            raise ValueError("its time is not in beats")
-        now = 0.0
-        for message in song:
-            now += message.time
-            if now > LONGEST:
-                raise ValueError(f"it is longer than {LONGEST / 3600:.0f} h")
-            if message.type not in ("note_on", "note_off", "control_change"):
-                continue
-            channel = message.channel + 1
-            if message.type == "control_change":
-                if message.control == _PEDAL:
-                    (pedal.add if message.value >= _DOWN else pedal.discard)(channel)
-                    end({key for key in held if key[0] not in pedal}, now)
-                continue
-            key = channel, message.note
-            if message.type == "note_on" and message.velocity:
-                end({key}, now)  # struck again
-                down[key] = message.velocity, now
-            elif channel in pedal:
-                held.add(key)
-            else:
-                end({key}, now)
-        end(set(down), now)
-        if not notes:
-            raise ValueError("it has no note")
+        song = mido.MidiFile(file, clip=True)
+    if song.type == 2:
+        raise ValueError(f"{file} is of type 2, whose tracks are songs of their own: save it as type 0 or 1")
+    if not 0 < song.ticks_per_beat < 2**15:
+        raise ValueError(f"{file} counts time in frames (SMPTE): save it with time in beats")
+    with naming_damage(file, *faults):
+        messages = list(song)
+    now = 0.0
+    for message in messages:
+        now += message.time
+        if now > LONGEST:
+            raise ValueError(f"{file} is longer than {LONGEST / 3600:.0f} h")
+        if message.type not in ("note_on", "note_off", "control_change"):
+            continue
+        channel = message.channel + 1
+        if message.type == "control_change":
+            own = {key for key in down if key[0] == channel}
+            if message.control == _SOUND_OFF:
+                end(own, now)
+            elif message.control == _NOTES_OFF:
+                held.update(own)
+            elif message.control == _PEDAL and message.value >= _DOWN:
+                pedal.add(channel)
+            elif message.control in (_PEDAL, _RESET):
+                pedal.discard(channel)
+            end({key for key in held if key[0] not in pedal}, now)
+            continue
+        key = channel, message.note
+        if message.type == "note_on" and message.velocity:
+            if key in down:
+                again[key] = now
+            end({key}, now)
+            down[key] = message.velocity, now
+        elif again.get(key) == now:
+            del again[key]  # of the note before: tracks that share a channel come in any order
+        elif channel in pedal:
+            held.add(key)
+        else:
+            end({key}, now)
+    end(set(down), now)
+    if not notes:
+        raise ValueError(f"{file} has no note")
     return sorted(notes, key=lambda note: note.start)
 
 
@@ -103,6 +120,8 @@ def cast(names: Sequence[str], channels: Sequence[int]) -> dict[int, tuple[str, 
         number, _, rest = text.partition("=")
         number, rest = (number, rest) if number.isdecimal() and rest else ("", text)
         name, _, role = rest.rpartition(":")
+        if name and role not in TABLE2 and not Path(rest).exists():
+            raise ValueError(f"--model {text}: unknown instrument {role!r}; choose one of {', '.join(TABLE2)}")
         part = (name, role) if name and role in TABLE2 else (rest, None)
         if not number:
             free.append(part)
@@ -112,6 +131,8 @@ def cast(names: Sequence[str], channels: Sequence[int]) -> dict[int, tuple[str, 
             raise ValueError(f"--model {text}: channel {number} has a model already")
         else:
             parts[int(number)] = part
+    if free and list(channels) == [DRUMS]:
+        raise ValueError(f"the song has only channel {DRUMS}, the drums: name it, --model {DRUMS}={names[0]}")
     left = [channel for channel in channels if channel not in parts and channel != DRUMS]
     if len(free) > len(left):
         raise ValueError(f"{len(free)} models for {len(left)} channels: {_listed(channels)}")
@@ -161,10 +182,9 @@ def play(
     length = max(note.end for note, _, _ in chosen) + RELEASE
     sound = np.zeros(round(length * SAMPLE_RATE) + 1, np.float32)
     for note, pitch, label in chosen:
-        waveform = waveforms[id(voices[note.channel].model), label, pitch]
-        held = hold(waveform, note.end - note.start)
+        played = let_go(waveforms[id(voices[note.channel].model), label, pitch], note.end - note.start)
         start = round(note.start * SAMPLE_RATE)
-        sound[start : start + len(held)] += held[: len(sound) - start]
+        sound[start : start + len(played)] += played[: len(sound) - start]
     return sound / max(1.0, np.abs(sound).max()), remarks
 
 
@@ -175,17 +195,23 @@ def _into(pitch: int, lowest: int, highest: int) -> int:
 
 
 def _waveforms(voices: Mapping[int, Voice], chosen: Sequence[tuple[Played, int, Label]]) -> dict[tuple, np.ndarray]:
-    """Return each note that is needed, once, by model, label and the pitch that it is moved to."""
+    """Return each note that is needed, once, by model, label and the pitch that it is moved to, and as long as it is.
+
+    It is made longer before it is moved, which makes it shorter or longer: so its loop is that of a sampler.
+    """
     found = {}
     models = {id(voice.model): voice.model for voice in voices.values()}
     for key, model in models.items():
-        own = {(label, pitch) for note, pitch, label in chosen if voices[note.channel].model is model}
-        labels = sorted({label for label, _ in own})
+        longest: dict[tuple[Label, int], float] = {}
+        for note, pitch, label in chosen:
+            if voices[note.channel].model is model:
+                longest[label, pitch] = max(longest.get((label, pitch), 0), note.end - note.start + RELEASE)
+        labels = sorted({label for label, _ in longest})
         made = dict(zip(labels, generate_all(model, labels), strict=True))
-        for label, pitch in own:
-            waveform = made[label]
+        for (label, pitch), seconds in longest.items():
+            faster = 2 ** ((pitch - label.pitch) / 12)
+            waveform = sustained(made[label], seconds * faster)
             if pitch != label.pitch:
-                rate = SAMPLE_RATE * 2 ** ((label.pitch - pitch) / 12)
-                waveform = soxr.resample(waveform, SAMPLE_RATE, rate)
+                waveform = soxr.resample(waveform, SAMPLE_RATE, SAMPLE_RATE / faster)
             found[key, label, pitch] = waveform
     return found

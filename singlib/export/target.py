@@ -1,22 +1,28 @@
 """The folder that an export writes to: a new one, or that of an older export of the same."""
 
+import hashlib
 from pathlib import Path
 
 from ..files import check_writable, read_json, write_json
+from ..network.generation import Model
 
 MARK = "export.json"  # what a folder is an export of
 
 
-def claim(folder: Path, **what: object) -> None:
-    """Make a folder for an export, which `what` describes, and keep that in its ``export.json``.
+def claim(folder: Path, weights: Path, model: Model, **how: object) -> None:
+    """Make a folder for an export of a model, `how` it is written, and keep both in its ``export.json``.
 
     FileExistsError if it holds files of anything else, which the export might overwrite or be mistaken for;
     PermissionError if nothing may be written there.
     """
     check_writable(folder)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]  # a cell's name says neither profile nor run
+    what = {"model": model.about.get("cell", weights.stem), "profile": model.about.get("profile")} | how
+    what["weights"] = digest
     mark = folder / MARK
     of = read_json(mark) if mark.is_file() else {}
     if folder.is_dir() and any(folder.iterdir()) and of != what:
-        held = f"an export of {of['model']} as {of['format']}" if {"model", "format"} <= of.keys() else "other files"
+        known = {"model", "profile", "format"} <= of.keys()
+        held = f"an export of {of['profile']}/{of['model']} as {of['format']}" if known else "other files"
         raise FileExistsError(f"{folder} holds {held}: name a new folder, or delete it")
     write_json(mark, what)

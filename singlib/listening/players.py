@@ -1,6 +1,7 @@
 """Players for sounds in a notebook or a page, with the sound inside, and a window of widgets that holds them."""
 
 import base64
+from html import escape
 
 import ipywidgets as widgets
 import numpy as np
@@ -16,7 +17,7 @@ def player(waveform: np.ndarray, label: str, aloud: bool = False) -> str:
     """
     data = base64.b64encode(encode(waveform, "flac")).decode()
     begin = "autoplay " if aloud else ""
-    return f'<audio controls {begin}aria-label="{label}" src="data:audio/flac;base64,{data}"></audio>'
+    return f'<audio controls {begin}aria-label="{escape(label)}" src="data:audio/flac;base64,{data}"></audio>'
 
 
 def table(sounds: dict[str, np.ndarray], label: object = "", aloud: str | None = None) -> HTML:

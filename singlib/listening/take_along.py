@@ -43,6 +43,7 @@ class TakeAlong(widgets.VBox):
                 file = Path(folder) / Path(uploaded["name"]).name
                 file.write_bytes(uploaded["content"])
                 self._play(file)
+            self.upload.value = ()  # likewise
 
     def _play(self, file: Path) -> None:
         """Play a song, all channels but the drums' with the chosen instrument; errors are said."""
