@@ -47,7 +47,9 @@ for (const kind of ['keydown', 'pointerdown', 'midi']) {{
   addEventListener(kind, () => window.presses.push(window.context ? window.context.currentTime : 0), true);
 }}
 window.piano = {{id: '1', name: 'A fake piano', state: 'connected'}};
-navigator.requestMIDIAccess = async () => ({{inputs: new Map([['1', window.piano]])}});
+window.midi = {{inputs: new Map([['1', window.piano]])}};
+navigator.requestMIDIAccess = async () => window.midi;
+window.unplug = () => {{ window.piano.state = 'disconnected'; window.midi.onstatechange(); }};
 window.send = (...data) => {{ dispatchEvent(new Event('midi')); window.piano.onmidimessage({{data}}); }};
 """
 RECORDING = """() => {

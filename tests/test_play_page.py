@@ -122,6 +122,56 @@ def test_a_midi_keyboard_plays_with_its_velocity_and_its_pedal(tab):
     assert np.abs(sound[held - int(0.1 * rate) : held]).max() > 20 * np.abs(sound[-int(0.1 * rate) :]).max()
 
 
+def test_a_harder_strike_is_no_softer(tab):
+    """A velocity sounds the note of the nearest level as it is: recorded levels differ little in loudness."""
+    wake(tab)
+    tab.evaluate("send(0x90, 57, 75), send(0x80, 57, 0)")
+    level = int(re.search(r"velocity (\d+)", tab.locator("#playing").inner_text())[1])
+    tab.wait_for_timeout(600)
+    for velocity in (level - 10, level, level + 10):
+        tab.evaluate(f"send(0x90, 57, {velocity})")
+        tab.wait_for_timeout(400)
+        tab.evaluate("send(0x80, 57, 0)")
+        tab.wait_for_timeout(600)
+    sound, presses, rate = recorded(tab)
+    loud = []
+    for pressed in presses[-6::2]:
+        note = sound[int(pressed * rate) :][: int(0.6 * rate)]
+        note = note[np.argmax(np.abs(note) > 0.01) :][: int(0.3 * rate)]
+        loud.append(np.sqrt(np.mean(note**2)))
+    assert loud == pytest.approx([loud[0]] * 3, rel=0.02)
+
+
+def test_nothing_sounds_on_after_a_keyboard_was_unplugged(tab):
+    wake(tab)
+    tab.get_by_label("alone").check()  # a sine does not end by itself
+    tab.evaluate("send(0xb0, 64, 127), send(0x90, 57, 90), send(0x90, 60, 90)")
+    tab.wait_for_timeout(400)
+    tab.evaluate("unplug()")
+    tab.wait_for_timeout(900)
+    sound, _, rate = recorded(tab)
+    assert tab.locator(".key.down").count() == 0 and "No MIDI keyboard" in tab.locator("#inputs").inner_text()
+    assert np.abs(sound[-int(0.1 * rate) :]).max() < 0.001 < 0.05 < np.abs(sound).max()
+
+
+def test_a_click_without_a_pointer_plays_and_a_mouse_let_go_elsewhere_does_not(tab):
+    wake(tab)
+    tab.evaluate("document.querySelector('.key[data-pitch=\"57\"]').click()")
+    assert tab.locator(".key.down").get_attribute("data-pitch") == "57"
+    tab.wait_for_function("() => !document.querySelector('.key.down')")
+    box = tab.locator(".key[data-pitch='57']").bounding_box()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 10)
+    tab.mouse.down()
+    assert tab.locator(".key.down").count() == 1
+    tab.evaluate("dispatchEvent(new Event('blur'))")
+    hover = (
+        "new PointerEvent('pointermove', {pointerId: 1, pointerType: 'mouse', buttons: 0, clientX: %d, clientY: %d})"
+    )
+    tab.evaluate(f"dispatchEvent({hover % (box['x'] + 60, box['y'] + box['height'] - 10)})")
+    assert tab.locator(".key.down").count() == 0
+    tab.mouse.up()
+
+
 def test_mouse_touch_and_focus_play_and_the_sine_is_the_pitch(tab):
     wake(tab)
     tab.get_by_label("alone").check()

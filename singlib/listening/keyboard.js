@@ -23,10 +23,16 @@ class Sounds {
   get(name, encoded) {
     const known = this.decoded.get(name);
     this.decoded.delete(name);
-    const sound = known ?? this.decoder.decodeAudioData(encoded()).then((buffer) => {
-      if (this.decoded.has(name)) this.decoded.set(name, buffer);
-      return buffer;
-    });
+    const sound = known ?? this.decoder.decodeAudioData(encoded()).then(
+      (buffer) => {
+        if (this.decoded.has(name)) this.decoded.set(name, buffer);
+        return buffer;
+      },
+      (error) => {
+        this.decoded.delete(name);
+        throw error;
+      },
+    );
     this.decoded.set(name, sound);
     if (this.decoded.size > this.most) this.decoded.delete(this.decoded.keys().next().value);
     return sound;
@@ -41,6 +47,16 @@ class Voices {
   constructor() {
     this.sounding = new Map(); // pitch: voice
     this.pedal = false;
+    this.gone = new AbortController();
+    // iOS allows sound when a finger is lifted, not when it is put down.
+    for (const kind of ['pointerup', 'touchend', 'keydown']) {
+      document.addEventListener(kind, () => this.context && this.open(), {signal: this.gone.signal});
+    }
+  }
+
+  close() {
+    this.gone.abort();
+    this.context?.close();
   }
 
   // Browsers let a page sound only once it was touched, so this is first called by a key or a button.
@@ -51,17 +67,18 @@ class Voices {
       this.out = new GainNode(this.context, {gain: 0.7});
       this.out.connect(limit).connect(this.context.destination);
     }
-    if (this.context.state === 'suspended') this.context.resume();
+    if (this.context.state !== 'running') this.context.resume(); // "interrupted" after a call, on a phone
     return this.context;
   }
 
   // Sound a key: `sound` is an AudioBuffer, a promise of one, or null; `sine` is the level of a sine at the key's pitch.
-  async start(pitch, sound, {rate = 1, level = 1, sine = 0} = {}) {
+  async start(pitch, sound, {rate = 1, sine = 0} = {}) {
     const context = this.open();
     this.end(pitch);
     const voice = {held: true, ended: new GainNode(context)};
     this.sounding.set(pitch, voice);
     const buffer = sound instanceof Promise ? await sound : sound;
+    if (context.state !== 'running') await context.resume(); // its time stands still until then
     const now = context.currentTime;
     const attack = new GainNode(context, {gain: 0});
     attack.gain.setValueAtTime(0, now);
@@ -70,7 +87,7 @@ class Voices {
     const sources = [];
     if (buffer) {
       const source = new AudioBufferSourceNode(context, {buffer, playbackRate: rate});
-      source.connect(new GainNode(context, {gain: level})).connect(attack);
+      source.connect(attack);
       sources.push(source);
     }
     if (sine) {
@@ -132,10 +149,23 @@ class Keyboard {
     listen.addEventListener('keydown', (event) => this.keyDown(event));
     this.always(document, 'keyup', (event) => this.up(event.code)); // also where the focus has left the keyboard
     this.always(window, 'blur', () => this.allUp());
+    this.learn();
     new ResizeObserver(() => {
       const more = this.fit() - this.octaves; // NaN before there are keys
       if (more) this.show(this.first - 12 * Math.trunc(more / 2)); // the same middle
     }).observe(element);
+  }
+
+  // What is printed on the computer's keys, where the browser says it.
+  async learn() {
+    const known = await navigator.keyboard?.getLayoutMap?.().catch(() => undefined);
+    for (const [code, letter] of known ?? []) if (STEPS.has(code)) this.printed.set(code, letter.toUpperCase());
+    if (known) for (const [code, step] of STEPS) this.print(code, step);
+  }
+
+  print(code, step) {
+    const place = this.keys.children[step]?.querySelector('kbd');
+    if (place && this.printed.has(code)) place.textContent = this.printed.get(code);
   }
 
   always(target, kind, act) {
@@ -239,29 +269,40 @@ class Keyboard {
       else this.hold(event.pointerId, pitch);
     };
     const touching = new Set(); // pointers that began on a key, and slide from one to the next
+    const lift = (event) => {
+      touching.delete(event.pointerId);
+      this.up(event.pointerId);
+    };
     this.keys.addEventListener('pointerdown', (event) => {
       if (event.button) return;
       touching.add(event.pointerId);
       slide(event);
       const key = event.target.closest('.key');
-      if (key) this.focus(Number(key.dataset.pitch));
+      if (key) this.focus(Number(key.dataset.pitch), {preventScroll: true}); // else the page moves under the finger
     });
-    this.always(window, 'pointermove', (event) => touching.has(event.pointerId) && slide(event));
-    for (const end of ['pointerup', 'pointercancel']) {
-      this.always(window, end, (event) => {
-        touching.delete(event.pointerId);
-        this.up(event.pointerId);
-      });
-    }
+    this.always(window, 'pointermove', (event) => {
+      if (!touching.has(event.pointerId)) return;
+      if (event.pointerType === 'mouse' && !event.buttons) lift(event); // let go where this page did not hear of it
+      else slide(event);
+    });
+    for (const end of ['pointerup', 'pointercancel']) this.always(window, end, lift);
+    // Screen readers, voice control and switches click without a pointer: a short note.
+    this.keys.addEventListener('click', (event) => {
+      const key = event.target.closest('.key');
+      if (!key || event.detail) return;
+      this.hold('click', Number(key.dataset.pitch));
+      setTimeout(() => this.up('click'), 600);
+    });
+    this.keys.addEventListener('keyup', (event) => event.code === 'Space' && event.preventDefault()); // it would click
     this.keys.addEventListener('contextmenu', (event) => event.preventDefault()); // of a long touch
   }
 
-  focus(pitch) {
+  focus(pitch, how) {
     if (pitch < Math.max(this.low(), 0) || pitch > Math.min(this.highest, 127)) return;
     this.focused = pitch;
     if (!this.at(pitch)) this.show(12 * Math.floor(pitch / 12) - (pitch < this.first ? 0 : 12 * (this.octaves - 1)));
     for (const key of this.keys.children) key.tabIndex = Number(key.dataset.pitch) === pitch ? 0 : -1;
-    this.at(pitch)?.focus();
+    this.at(pitch)?.focus(how);
   }
 
   keyDown(event) {
@@ -270,10 +311,9 @@ class Keyboard {
     const focused = Number(event.target.closest?.('.key')?.dataset.pitch ?? NaN);
     const moves = {ArrowLeft: -1, ArrowRight: 1, PageDown: -12, PageUp: 12};
     if (step !== undefined) {
-      if (event.key.length === 1 && this.printed.get(event.code) !== event.key.toUpperCase()) {
+      if (event.key.length === 1 && !event.shiftKey) {
         this.printed.set(event.code, event.key.toUpperCase());
-        const printed = this.keys.children[step]?.querySelector('kbd');
-        if (printed) printed.textContent = event.key.toUpperCase();
+        this.print(event.code, step);
       }
       if (!event.repeat && step < this.keys.children.length) this.hold(event.code, this.first + step);
     } else if (!Number.isNaN(focused) && (event.code === 'Space' || event.code === 'Enter')) {
@@ -291,25 +331,37 @@ class Keyboard {
 // Play a keyboard by every MIDI input there is; `say(text)` tells what was found. The pedal (controller 64) is `pedal(down)`.
 async function connectMidi(keyboard, {say, pedal}) {
   if (!navigator.requestMIDIAccess) return say('This browser has no Web MIDI (Chromium, Edge and Firefox have).');
+  if (keyboard.connected) return keyboard.connected();
   let access;
   try {
     access = await navigator.requestMIDIAccess();
   } catch (error) {
     return say(`The browser did not allow MIDI: ${error.message}`);
   }
+  const silence = () => {
+    pedal(false);
+    keyboard.allUp();
+  };
   const heard = (input) => ({data: [status, number, value = 0]}) => {
     const holder = `${input.id} ${status & 15} ${number}`;
     const message = status & 0xf0;
     if (message === 0x90 && value) keyboard.hold(holder, number, value);
     else if (message === 0x80 || message === 0x90) keyboard.up(holder);
     else if (message === 0xb0 && number === 64) pedal(value >= 64);
-    else if (message === 0xb0 && number >= 120) keyboard.allUp();
+    else if (message === 0xb0 && number === 121) pedal(false); // all controllers reset
+    else if (message === 0xb0 && (number === 120 || number >= 123)) silence(); // all sound, or all notes, off
   };
   const listen = () => {
+    silence(); // the keys of one that was unplugged
     const inputs = [...access.inputs.values()].filter((input) => input.state !== 'disconnected');
     for (const input of inputs) input.onmidimessage = heard(input);
     say(inputs.length ? `MIDI: ${inputs.map((input) => input.name).join(', ')}` : 'No MIDI keyboard is connected; plug one in.');
   };
-  access.onstatechange = listen;
+  access.onstatechange = keyboard.connected = listen;
+  keyboard.always(window, 'blur', () => pedal(false));
+  keyboard.gone.signal.addEventListener('abort', () => {
+    access.onstatechange = null;
+    for (const input of access.inputs.values()) input.onmidimessage = null;
+  });
   listen();
 }

@@ -12,7 +12,7 @@ function render({model, el}) {
   const notes = new Map(); // name: FLAC
   const sounds = new Sounds();
   const voices = new Voices();
-  const waiting = new Map(); // name: gain of a key that is to sound as soon as its note comes
+  const waiting = new Set(); // names of notes that are to sound as soon as they come
   const name = (pitch, velocity) => `${model.get('playing')} ${pitch} ${velocity}`;
   const nearest = (velocity) => model.get('velocities').reduce((best, one) => (Math.abs(one - velocity) < Math.abs(best - velocity) ? one : best));
   const decoded = (called) => sounds.get(called, () => notes.get(called).slice().buffer);
@@ -22,12 +22,11 @@ function render({model, el}) {
     press(pitch, velocity = model.get('velocity')) {
       const level = nearest(velocity);
       const called = name(pitch, level);
-      const gain = {level: Math.min(2, Math.max(0.5, velocity / level))};
       voices.open();
       if (notes.has(called)) {
-        voices.start(pitch, decoded(called), gain);
+        voices.start(pitch, decoded(called));
       } else {
-        waiting.set(called, gain);
+        waiting.add(called);
         model.send({want: [[pitch, level]], now: true});
       }
       clearTimeout(told);
@@ -52,11 +51,11 @@ function render({model, el}) {
     for (const pitch of pitches) if (notes.has(name(pitch, level))) decoded(name(pitch, level));
   }
 
-  const heard = ({note, pitch, now}, [bytes]) => {
+  const heard = ({note, pitch}, [bytes]) => {
     notes.set(note, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     if (notes.size > most) notes.delete(notes.keys().next().value);
     if (waiting.has(note)) {
-      voices.start(pitch, decoded(note), waiting.get(note));
+      voices.start(pitch, decoded(note));
       if (![...keyboard.down.values()].includes(pitch)) voices.release(pitch);
       waiting.delete(note);
     } else {
@@ -76,6 +75,7 @@ function render({model, el}) {
   mark();
   return () => {
     keyboard.gone.abort();
+    voices.close();
     model.off('msg:custom', heard);
     model.off('change:pitch', mark);
     model.off('change:trained change:playing change:velocity', draw);
