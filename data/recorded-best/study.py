@@ -86,6 +86,7 @@ SETTINGS = {
     # Does the CQT hear too little with the paper's eps? This one lies as far below full scale as the STFT's, at C4.
     "CQT": setting(CQT_16, cell=replace(BRASS, loss="CQT")),
     "CQT, eps 4e-3": setting(CQT_16, cell=replace(BRASS, loss="CQT"), eps=4e-3),
+    "eps 1e-2": setting(eps=1e-2),  # and the STFT?
     # The recipe against Adam at the same cost, three seeds each.
     **{
         f"{name}, seed {seed}": make(cell=replace(cell, seed=seed))
