@@ -16,9 +16,8 @@ def claim(folder: Path, weights: Path, model: Model, **how: object) -> None:
     PermissionError if nothing may be written there.
     """
     check_writable(folder)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]  # a cell's name says neither profile nor run
     what = {"model": model.about.get("cell", weights.stem), "profile": model.about.get("profile")} | how
-    what["weights"] = digest
+    what["weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]  # of two runs both names are the same
     mark = folder / MARK
     of = read_json(mark) if mark.is_file() else {}
     if folder.is_dir() and any(folder.iterdir()) and of != what:

@@ -495,20 +495,19 @@ class MultiResolutionSTFT(Spectrum):
     Raises
     ------
     TypeError, ValueError
-        If `n_ffts` is no sequence, is empty, or one size is no power of two from 4 on.
+        If `n_ffts` is one number, is empty, or one size is no power of two from 4 on.
     """
 
     def __init__(self, n_ffts: Sequence[int] = (512, 1024, 2048, 4096)) -> None:
         super().__init__()
-        if not isinstance(n_ffts, Sequence):
+        if isinstance(n_ffts, (int, np.integer)):
             raise TypeError(f"n_ffts {n_ffts!r} is one number; it takes several, such as (512, 1024, 2048, 4096)")
-        if not n_ffts:
+        self.n_ffts = tuple(n_ffts)
+        if not self.n_ffts:
             raise ValueError("n_ffts is empty: it takes sizes such as (512, 1024, 2048, 4096)")
-        for n_fft in n_ffts:
+        for n_fft in self.n_ffts:
             if not isinstance(n_fft, (int, np.integer)) or n_fft < 4 or n_fft & (n_fft - 1):
                 raise ValueError(f"a frame of {n_fft!r} samples is no power of two from 4 on")
-        self.n_ffts = tuple(n_ffts)
-        for n_fft in n_ffts:
             self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft) * (FRAME / n_fft), persistent=False)
 
     def transform(self, waveform: Tensor) -> Tensor:
