@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from tap import TAP, partial, recorded, tune
@@ -15,6 +17,7 @@ from singlib.grid import PROFILES, Cell
 from singlib.network import generation
 from singlib.nsynth import Label
 from singlib.report import play
+from singlib.runs import model_cards
 
 LOWER, UPPER = ("zsxdcvgbhnjm", "q2w3er5t6y7ui9o0p")
 
@@ -236,15 +239,23 @@ def test_notes_are_thinned_where_a_page_would_be_too_large():
     first, *others = (
         Cell("keys", activation, loss) for loss in ("STFT", "MFC", "CQT") for activation in ("ReLU", "ELU")
     )
-    chosen = play.chosen(dict.fromkeys((first, *others), wide))
-    assert [len(chosen[cell]) for cell in (first, others[0])] == [256, 128]
+    chosen = play.chosen(dict.fromkeys((first, *others), wide), {others[0]})
+    assert [len(chosen[cell]) for cell in (first, others[0])] == [128, 256]
     everything = {
         Cell(name, *kind): wide
         for name in ("keys", "mallet", "voice", "brass1")
         for kind in [(a, x) for a in ("ReLU", "ELU") for x in ("STFT", "MFC", "CQT")]
     }
-    fewer = play.chosen(everything)
+    fewer = play.chosen(everything, {Cell("mallet")})
     assert play.NOTE * sum(map(len, fewer.values())) <= play.LIMIT and len(fewer[Cell("mallet")]) == 256
+
+
+def test_the_best_model_of_a_set_is_the_best_graded(monkeypatch):
+    names = {cell: cell.name for cell in (Cell("keys"), Cell("keys", "ELU"), Cell("mallet", "ELU"), Cell("mallet"))}
+    grades = {"keys-ReLU-STFT-flow-0": ["o", "-"], "keys-ELU-STFT-flow-0": ["o", "o"]}  # nothing is known of mallet
+    monkeypatch.setattr(generation, "find", Path)
+    monkeypatch.setattr(model_cards, "graded_notes", lambda file: pd.DataFrame({"grade": grades.get(file.name, [])}))
+    assert play.best_of_sets(names) == {Cell("keys", "ELU"), Cell("mallet", "ELU")}
 
 
 def test_a_profile_without_models_says_which_has_some(monkeypatch, tmp_path):
@@ -263,7 +274,7 @@ def test_the_committed_page_holds_what_its_models_play():
     file, profile = PROJECT / "figures" / "recorded" / "play.html", PROFILES["recorded"]
     names = play.models(profile)
     models = {cell: generation.load_model(name) for cell, name in names.items()}
-    chosen = play.chosen({cell: model.notes for cell, model in models.items()})
+    chosen = play.chosen({cell: model.notes for cell, model in models.items()}, play.best_of_sets(names))
     found = inside(file)
     assert all(play._shared(name) in file.read_text() for name in ("keyboard.js", "keyboard.css")), "old"
     assert [about["name"] for about, _ in found] == list(names.values()) and file.stat().st_size < 6_000_000

@@ -1,8 +1,8 @@
 """A page to play the models of a profile without Python: one HTML file with a keyboard and their notes inside.
 
 `play.html.j2` is its template; keys and voices are ``keyboard.js`` of `singlib.listening`. Of each set of instruments
-one model has every note that it was trained on, the others one a pitch, and fewer where the file would be too large:
-between them a key sounds by the nearest note, faster or slower, as in any sampler.
+the best model has every note that it was trained on, the others one a pitch, and fewer where the file would be too
+large: between them a key sounds by the nearest note, faster or slower, as in any sampler.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PART = re.compile(r'<script [^>]*class="about">(.*?)</script>\s*<script [^>]*cla
 LIMIT = 25_000_000  # bytes that the page may have
 COMPRESSION = 0.94  # libsndfile's, 0 to 1: Opus at about 20 kbit/s, a note in 10 KB
 NOTE = 14_000  # bytes of a note in the page, as text, at the most
-# How a page is made smaller: semitones from note to note of the first model of a set and of its others. 0: every note.
+# How a page is made smaller: semitones from note to note of the best model of a set and of its others. 0: every note.
 STEPS = ((0, 1), (0, 3), (0, 6), (1, 6), (3, 6), (6, 12))
 
 
@@ -85,12 +85,25 @@ def thinned(notes: Iterable[tuple[int, int]], step: int) -> list[tuple[int, int]
     return kept
 
 
-def chosen(known: dict[Cell, dict[str, Iterable[tuple[int, int]]]]) -> dict[Cell, list[Label]]:
+def best_of_sets(names: dict[Cell, str]) -> set[Cell]:
+    """Return, of `models`, that of each set of instruments whose notes have the highest mean grade, else the first."""
+    from ..network import generation
+    from ..runs.model_cards import graded_notes
+
+    best: dict[str, tuple[float, Cell]] = {}
+    for cell, name in names.items():
+        notes = graded_notes(generation.find(name))
+        score = model_grade(list(notes.grade)).score if len(notes) else 0.0
+        if cell.instruments not in best or score > best[cell.instruments][0]:
+            best[cell.instruments] = score, cell
+    return {cell for _, cell in best.values()}
+
+
+def chosen(known: dict[Cell, dict[str, Iterable[tuple[int, int]]]], best: set[Cell]) -> dict[Cell, list[Label]]:
     """Return the notes of each model that a page has room for; `known` are all that it was trained on, by role."""
-    firsts = {cell.instruments: cell for cell in reversed(known)}.values()
     for step in STEPS:
         notes = {
-            cell: [Label(role, *note) for role in roles for note in thinned(roles[role], step[cell not in firsts])]
+            cell: [Label(role, *note) for role in roles for note in thinned(roles[role], step[cell not in best])]
             for cell, roles in known.items()
         }
         if NOTE * sum(map(len, notes.values())) <= LIMIT:
@@ -197,8 +210,8 @@ def save(profile: Profile) -> Path:
         raise ValueError(f"no model of profile {profile.name} is at hand to play; there are some of {others or 'none'}")
     file = output_folder(profile) / "play.html"
     loaded = {cell: generation.load_model(name) for cell, name in names.items()}
-    before, parts = kept(file), []
-    for cell, labels in chosen({cell: model.notes for cell, model in loaded.items()}).items():
+    before, parts, best = kept(file), [], best_of_sets(names)
+    for cell, labels in chosen({cell: model.notes for cell, model in loaded.items()}, best).items():
         model, weights = loaded[cell], generation.find(names[cell])
         source = made_of(weights, labels)
         about = {
@@ -208,6 +221,7 @@ def save(profile: Profile) -> Path:
             "loss": loss_words(cell),
             "ranges": {role: [model.pitches(role)[0], model.pitches(role)[-1]] for role in cell.roles},
             "graded": graded(weights),
+            "best": cell in best,
             "made_of": source,
         }
         parts.append({"about": about, "notes": before.get(source) or encode(model, labels)})
