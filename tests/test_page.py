@@ -246,11 +246,10 @@ def played(smoke_root):
 def test_every_player_of_every_notebook_plays(browser, played, report, tmp_path):
     """Executed and exported as a reader would; train.ipynb and the report's as the grid executes them."""
     runs = sorted(report.parents[2].glob("runs/smoke/*/train.ipynb"))
-    read = {
-        f"{file.parent.name}-{file.stem}": nbformat.read(file, 4) for file in (*runs, *report.parent.glob("*.ipynb"))
-    }
+    pages = [report.with_name(f"{name}.ipynb") for name in page.REPORT if name != "07-questions"]  # which has no sounds
+    read = {f"{file.parent.name}-{file.stem}": nbformat.read(file, 4) for file in (*runs, *pages)}
     expected = PLAYING | {f"{file.parent.name}-train": 2 for file in runs}
-    assert len(runs) == 6 and {"smoke-report", "smoke-06-open-question"} < set(read)
+    assert len(runs) == 6 and len(pages) == 2
     opened = browser.new_page()
     for name, notebook in (played | read).items():
         file = tmp_path / f"{name}.html"

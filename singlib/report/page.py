@@ -21,7 +21,7 @@ from ..runs.records import Records
 from ..runs.run_folder import GRADING, RECIPE
 from . import figures, play, tables, verdicts
 
-REPORT = ("report", "06-open-question")  # notebooks, in the order of the page
+REPORT = ("report", "06-open-question", "07-questions")  # notebooks, in the order of the page
 LIMIT = 30_000_000  # bytes that a page may have, to be sent by mail
 MADE_OF = re.compile(r'<html [^>]*data-records="(\w+)"')
 HEADING = re.compile(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"')  # as nbconvert writes it: level, id, text
