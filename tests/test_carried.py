@@ -20,6 +20,7 @@ from singlib.runs.training import Trainer
 
 SMOKE = PROFILES["smoke"]
 RECORDED = [PROFILES[name] for name in ("recorded", "recorded-many-updates")]  # whose reports come with the project
+BEST = PROFILES["recorded-best"]  # under way: its tables, claims and a page to play come with it
 CELL = "keys-ELU-CQT-flow-0"
 MEASURES = ("modulation", "noise", "target_noise", "chroma_heard", "distance", "brightness")
 
@@ -192,7 +193,7 @@ def test_carrying_needs_finished_models(smoke_root):
     assert "unknown cell 'voice-ReLU-STFT-flow-0'" in done.stderr and done.returncode == 1
 
 
-@pytest.mark.parametrize("profile", [*RECORDED, PROFILES["recorded-best"]], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", [*RECORDED, BEST], ids=lambda profile: profile.name)
 def test_what_is_on_record_is_of_the_recipe_of_now(profile):
     """No change of sizes, recipe or marker may make hours of training stale unseen."""
     names = {place.parent.name for place in (PROJECT / "data" / profile.name / "cells").glob("*/done.json")}
@@ -271,7 +272,7 @@ def test_every_set_of_instruments_can_be_played():
     assert found == set(INSTRUMENT_SETS)
 
 
-@pytest.fixture(scope="module", params=RECORDED, ids=lambda profile: profile.name)
+@pytest.fixture(scope="module", params=[*RECORDED, BEST], ids=lambda profile: profile.name)
 def rebuilt(request):
     """Return the folder of the tables and claims of records that come with the project, made again."""
     name = request.param.name
@@ -291,9 +292,10 @@ def test_what_the_readme_says_was_found_was_found():
     A ° after it says that the verdict does not stand when all are to be right together.
     """
     said = (PROJECT / "figures" / "README.md").read_text().split("\n## What was found\n")[1].split("\n## ")[0]
+    best = (PROJECT / "data" / BEST.name / "README.md").read_text().split("\n## So far\n")[1].split("\n## ")[0]
     numbers = re.compile(r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\](?=([^\[.;]*))")
     quoted = 0
-    for section in said.split("\n### ")[1:]:
+    for section in [*said.split("\n### ")[1:], f"`{BEST.name}`\n{best}"]:
         profile = re.search(r"`(recorded[\w-]*)`", section)[1]
         claims = pd.read_csv(PROJECT / "figures" / profile / "claims.csv").dropna(subset="lowest")
         effects = claims[["size", "lowest", "highest"]].to_numpy()

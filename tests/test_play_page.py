@@ -270,18 +270,20 @@ def inside(file):
     return list(zip(map(json.loads, texts[::2]), map(json.loads, texts[1::2]), strict=True))
 
 
-def test_the_committed_page_holds_what_its_models_play():
-    file, profile = PROJECT / "figures" / "recorded" / "play.html", PROFILES["recorded"]
+@pytest.mark.parametrize(("name", "largest"), [("recorded", 6_000_000), ("recorded-best", play.LIMIT)])
+def test_a_committed_page_holds_what_its_models_play(name, largest):
+    file, profile = PROJECT / "figures" / name / "play.html", PROFILES[name]
     names = play.models(profile)
     models = {cell: generation.load_model(name) for cell, name in names.items()}
-    chosen = play.chosen({cell: model.notes for cell, model in models.items()}, play.best_of_sets(names))
+    best = play.best_of_sets(names)
+    chosen = play.chosen({cell: model.notes for cell, model in models.items()}, best)
     found = inside(file)
     assert all(play._shared(name) in file.read_text() for name in ("keyboard.js", "keyboard.css")), "old"
-    assert [about["name"] for about, _ in found] == list(names.values()) and file.stat().st_size < 6_000_000
+    assert [about["name"] for about, _ in found] == list(names.values()) and file.stat().st_size < largest
     for (about, notes), (cell, labels) in zip(found, chosen.items(), strict=True):
         held = {Label(role, int(p), int(v)) for role, ps in notes.items() for p, vs in ps.items() for v in vs}
         assert held == set(labels)
-        assert about["graded"] == play.graded(generation.find(names[cell]))
+        assert about["graded"] == play.graded(generation.find(names[cell])) and about["best"] == (cell in best)
         some = labels[:: len(labels) // 2]
         for label, waveform in zip(some, models[cell].generate(some), strict=True):
             sound = base64.b64decode(notes[label.role][str(label.pitch)][str(label.velocity)])

@@ -1,6 +1,6 @@
 """Trained models: those at hand, and the notes that they play.
 
->>> model = load_model("brass1-3-ReLU-STFT-flow-0")
+>>> model = load_model("brass1-3-ReLU-MRSTFT-flow-0")
 >>> waveforms = model.generate([Label("brass2", 60, 100)])
 """
 

@@ -24,7 +24,7 @@ import soundfile
 
 from ..files import write_text
 from ..grading.grades import heard_in_tune, model_grade
-from ..grid import PAPER_LOSSES, PROFILES, Cell, Profile, cells
+from ..grid import ACTIVATIONS, INSTRUMENT_SETS, LOSSES, PAPER_LOSSES, PROFILES, Cell, Profile, cells
 from ..nsynth import SAMPLE_RATE, VELOCITIES, Label
 from .figures import STAMP, output_folder
 
@@ -41,7 +41,7 @@ STEPS = ((0, 1), (0, 3), (0, 6), (1, 6), (3, 6), (6, 12))
 
 
 def models(profile: Profile) -> dict[Cell, str]:
-    """Return the name of a model for each kind of cell, of several seeds the first, in the grid's order.
+    """Return the name of a model for each kind of cell, of several seeds the first, by set, loss and activation.
 
     These are the models that come with the project or, of a profile that has none, the finished runs of this machine.
     """
@@ -54,8 +54,13 @@ def models(profile: Profile) -> dict[Cell, str]:
             if f"{place}/{cell.name}" in every:
                 found.setdefault(replace(cell, seed=0), f"{place}/{cell.name}")
         if found:
-            return found
+            return dict(sorted(found.items(), key=lambda item: _place(item[0])))
     return {}
+
+
+def _place(cell: Cell) -> tuple[int, int, str, int, float]:
+    kinds = list(INSTRUMENT_SETS).index(cell.instruments), LOSSES.index(cell.loss), cell.gradient
+    return *kinds, ACTIVATIONS.index(cell.activation), cell.elu_alpha
 
 
 def loss_words(cell: Cell) -> str:
