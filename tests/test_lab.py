@@ -34,6 +34,8 @@ def address(browser, smoke_root, tmp_path_factory):
     with lab.server(folder, folder / "root") as found:
         listen = folder / "notebooks" / "04-listen.ipynb"  # of models that are finished here
         listen.write_text(listen.read_text().replace('profile = \\"recorded\\"', 'profile = \\"smoke\\"'))
+        play = folder / "notebooks" / "03-play.ipynb"  # the first model at hand is the project's to choose
+        play.write_text(play.read_text().replace('model = \\"\\"', 'model = \\"recorded/keys-ReLU-STFT-flow-0\\"'))
         yield *found, folder / "root"
 
 
