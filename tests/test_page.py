@@ -243,6 +243,13 @@ def played(smoke_root):
     return {name: nbformat.v4.new_notebook(cells=made) for name, made in playing.items()}
 
 
+def test_the_questions_are_drawn_in_a_report(report):
+    """A kernel of the grid shows no picture by itself."""
+    notebook = nbformat.read(report.with_name("07-questions.ipynb"), 4)
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in data for data in outputs) >= 3
+
+
 def test_every_player_of_every_notebook_plays(browser, played, report, tmp_path):
     """Executed and exported as a reader would; train.ipynb and the report's as the grid executes them."""
     runs = sorted(report.parents[2].glob("runs/smoke/*/train.ipynb"))
