@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -51,6 +52,11 @@ def test_the_report_saves_every_part_stamped(report):
     checked = pd.read_csv(out / "claims.csv", keep_default_na=False)
     assert len(checked) > 40 and set(checked.verdict) <= set(VERDICTS)
     assert STAMP in (out / "claims.md").read_text()
+
+
+def test_a_report_leaves_the_working_directory_as_it_was(report, request):
+    """Though its notebooks, executed at once, work in the project's folder."""
+    assert Path.cwd() == request.config.invocation_params.dir
 
 
 def pictures_of_questions(report):

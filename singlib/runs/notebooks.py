@@ -53,7 +53,8 @@ def execute(root: Path, notebook: str, target: Path, parameters: dict) -> None:
                 _literal(template(root, notebook)),
                 _literal(partial),
                 parameters,
-                cwd=root,
+                # Not `cwd`, which papermill gives this process, too: of two threads one would leave the other's.
+                resources={"metadata": {"path": str(root)}},
                 progress_bar=False,
                 config=config,
                 kernel_manager_class=Kernels,
