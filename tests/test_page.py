@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from pypdf import PdfReader
+from tap import TAP, recorded, tune
 
 from conftest import PROJECT, call_singlib
 from singlib.claims import VERDICTS, check
@@ -141,10 +142,28 @@ def test_every_link_in_the_page_leads_somewhere(opened, report):
     assert set(links) <= set(ids)
     numbered = {f"figure-{number}" for number in range(1, 23)} | {f"table-{number}" for number in range(1, 4)}
     assert numbered <= set(links) and all(ids.count(name) == 1 for name in numbered)
-    beside = opened.locator("nav a[href='play.html']")
-    assert beside.count() == 1 and (report.parent / "play.html").is_file()
+    assert opened.locator("main a[href='play.html']").count() == 1 and (report.parent / "play.html").is_file()
     headings = opened.evaluate("() => [...document.querySelectorAll('main :is(h1, h2, h3)')].map(h => h.id)")
     assert set(headings) <= set(links) and len(headings) >= 8
+
+
+def test_the_keyboard_plays_in_the_report_and_is_read_when_it_is_opened(browser, report):
+    opened, requests = browser.new_page(viewport={"width": 1400, "height": 1000}), []
+    opened.add_init_script(TAP)
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.goto(report.as_uri())
+    assert not any(url.endswith("play.html") for url in requests)
+    opened.locator("nav a[href='#play']").click()
+    opened.locator("#keyboard summary").click()
+    inner = opened.frame_locator("#keyboard iframe")
+    inner.get_by_label("alone").check()
+    key = inner.locator(".key[data-pitch='57']")
+    key.scroll_into_view_if_needed()
+    key.click(delay=500, position={"x": 10, "y": 150})
+    opened.wait_for_timeout(300)
+    sound, presses, rate = recorded(opened.frames[1])
+    assert abs(tune(sound[int((presses[-1] + 0.1) * rate) :][: int(0.3 * rate)], rate, 57)) < 3
+    opened.close()
 
 
 def test_the_first_screen_shows_what_was_found(opened):

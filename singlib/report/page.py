@@ -36,7 +36,7 @@ def anchors(main: str) -> list[tuple[str, list[str]]]:
 def write(notebooks: list[Path], page: Path, made_of: str = "", playing: bool = False) -> Path:
     """Write executed notebooks, without their code, as one HTML file, and return its path.
 
-    The page keeps `made_of`, the `fingerprint` of its records; `playing` has it link to the ``play.html`` beside it.
+    The page keeps `made_of`, the `fingerprint` of its records; `playing` has it open the ``play.html`` beside it.
     Cells tagged "notebook-only", which speak of the notebook, are left out.
 
     The first notebook's first heading is the title. ValueError if the page would have more than 30 MB.
