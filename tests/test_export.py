@@ -25,7 +25,7 @@ from singlib.network import generation
 from singlib.nsynth import VELOCITIES, Label
 from singlib.runs import model_cards
 
-BRASS = "recorded-many-updates/brass1-3-ReLU-STFT-flow-0"
+BRASS = "recorded-best/brass1-3-ReLU-MRSTFT-flow-0"
 ELU = "recorded/keys-ELU-STFT-flow-0"
 RATE = 16_000
 
@@ -335,7 +335,7 @@ def test_a_hubs_folder_plays_as_its_model(brass, tmp_path):
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert card.data["library_name"] == "singlib" and results["in_tune"] == 0.88 and 0 < results["grade"] < 5
     assert card.text.count("<audio controls") == len(list((folder / "samples").glob("*.flac"))) == len(brass.roles)
-    assert model_cards.card_of(folder / "model.safetensors").startswith("# brass1-3-ReLU-STFT-flow-0\n")
+    assert model_cards.card_of(folder / "model.safetensors").startswith("# brass1-3-ReLU-MRSTFT-flow-0\n")
 
 
 @pytest.mark.parametrize(
@@ -378,9 +378,9 @@ def test_an_export_overwrites_nothing_but_itself(tmp_path, monkeypatch):
     writes["sfz"](), writes["sfz"]()
     with pytest.raises(FileExistsError, match=f"mine holds an export of {BRASS} as sfz"):
         writes["hub"]()
-    one, other = (generation.find(f"{name}/keys-ReLU-STFT-flow-0") for name in ("recorded", "recorded-long"))
+    one, other = (generation.find(f"{name}/keys-ReLU-CQT-flow-0") for name in ("recorded", "recorded-best"))
     sfz.write_sfz(one, tmp_path / "keys")
-    with pytest.raises(FileExistsError, match="keys holds an export of recorded/keys-ReLU-STFT-flow-0 as sfz"):
+    with pytest.raises(FileExistsError, match="keys holds an export of recorded/keys-ReLU-CQT-flow-0 as sfz"):
         sfz.write_sfz(other, tmp_path / "keys")
 
 

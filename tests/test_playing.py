@@ -140,7 +140,7 @@ def test_a_pitch_at_another_velocity_is_played_and_named(smoke_root, model, tmp_
 def test_weights_that_do_not_say_their_notes_go_by_their_data_or_their_range(model, monkeypatch):
     older = {key: value for key, value in model.about.items() if key != "notes"}
     assert generation.Model(model.sing, older).notes == model.notes
-    recorded = older | {"profile": "recorded-long"}  # its notes are not here, but their list is
+    recorded = older | {"profile": "recorded-best"}  # its notes are not here, but their list is
     assert generation.Model(model.sing, recorded).trained(Label("keys", 23, 50)) == "never"
     assert generation.Model(model.sing, recorded).trained(Label("keys", 22, 100)) == "pitch"
     for nowhere in (older | {"profile": "paper"}, older | {"profile": "mine"}):

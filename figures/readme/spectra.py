@@ -13,7 +13,7 @@ import torch
 from singlib.spectra import CQT, MFC, STFT
 
 HERE = Path(__file__).parent
-NOTE = HERE.parents[1] / "data" / "recorded-many-updates" / "targets" / "brass1-062-075.flac"  # D4, 294 Hz
+NOTE = HERE.parents[1] / "data" / "recorded-best" / "targets" / "brass1-062-075.flac"  # D4, 294 Hz
 RANGE = 80  # dB below the loudest
 
 waveform, rate = soundfile.read(NOTE, dtype="float32")

@@ -11,7 +11,7 @@ from singlib.network import generation
 from singlib.nsynth import VELOCITIES
 
 pytest_plugins = ["ratios"]  # the fixture `compare`
-BRASS = "recorded-many-updates/brass1-3-ReLU-STFT-flow-0"
+BRASS = "recorded-best/brass1-3-ReLU-MRSTFT-flow-0"
 
 
 def test_onnxruntime(compare, tmp_path):
