@@ -111,6 +111,16 @@ def test_a_grid_without_its_gradient_cut_and_with_a_loss_of_ours(monkeypatch):
     assert "published" not in verdicts.summarise(check(nothing), nothing).data
 
 
+def test_sets_trained_for_different_epochs_are_drawn_over_updates(quick):
+    """Else the losses of one set would end in a corner of the others'."""
+    history = quick.history.assign(updates=10 * quick.history.epoch)
+    fewer = replace(quick, history=history[(history.instruments != "brass1") | (history.epoch < 2)])
+    drawn = figures.draw(13, fewer)
+    assert drawn.axes[0].get_xlabel().startswith("updates")
+    assert {line.get_xdata()[-1] for line in bold(drawn.axes[0])} == {10, 20}
+    plt.close(drawn)
+
+
 def test_a_paper_caption_of_a_note_is_marked_as_the_papers():
     empty = made_up("quick", lambda cell: False)
     for number, figure in figures.FIGURES.items():

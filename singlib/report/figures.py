@@ -167,22 +167,23 @@ class Curves:
 def draw_curves(frame: pd.DataFrame, axes: plt.Axes, column: str = "training_loss") -> dict[str, int]:
     """Draw loss over epoch: a thin line for each model, a bold one with markers for the mean of each kind.
 
-    Kinds are named by activation and `column`, "training_loss" or "instruments", which marks them. Returns how many
-    models each kind has, by name.
+    Sets trained for different epochs are drawn over updates, to be compared. Kinds are named by activation and
+    `column`, "training_loss" or "instruments", which marks them. Returns how many models each kind has, by name.
     """
     counts = {}
+    over = "epoch" if frame.groupby("instruments").epoch.max().nunique() == 1 else "updates"
     for (loss, activation, instruments), group in frame.groupby(["training_loss", "activation", "instruments"]):
         models = group.cell.nunique()
         style = {"color": COLOURS[f"{loss}/{activation}"], "zorder": 2 + 1 / WIDTHS[loss]} | DASHES[activation]
         if models > 1:
-            sns.lineplot(group, x="epoch", y="loss", units="cell", estimator=None, ax=axes, lw=0.5, alpha=0.5, **style)
+            sns.lineplot(group, x=over, y="loss", units="cell", estimator=None, ax=axes, lw=0.5, alpha=0.5, **style)
         name = f"{loss}/{activation}" if column == "training_loss" else f"{instruments} {activation}"
         counts[name] = models
         style |= {"lw": WIDTHS[loss], "marker": MARKERS[group[column].iloc[0]], "markersize": 5, "label": name}
         band = {"errorbar": mean_interval if models > 1 else None, "err_kws": {"alpha": 0.2, "lw": 0}}
-        sns.lineplot(group, x="epoch", y="loss", ax=axes, **band, **style)
+        sns.lineplot(group, x=over, y="loss", ax=axes, **band, **style)
         axes.lines[-1].set_markevery(1 + group.epoch.nunique() // MARKED)
-    axes.set_xlabel("epoch (0: before training)")
+    axes.set_xlabel(f"{over} (0: before training)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return counts
 
