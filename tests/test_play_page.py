@@ -186,6 +186,9 @@ def test_mouse_touch_and_focus_play_and_the_sine_is_the_pitch(tab):
     sliding = tab.locator(".key[data-pitch='59']").bounding_box()
     tab.mouse.move(sliding["x"] + sliding["width"] / 2, sliding["y"] + sliding["height"] - 10)
     assert tab.locator(".key.down").get_attribute("data-pitch") == "59"
+    black = tab.locator(".key[data-pitch='58']").bounding_box()
+    tab.mouse.move(black["x"] + 3, black["y"] + 20)  # the key that has the focus, and the mouse's, lies below
+    assert tab.locator(".key.down").get_attribute("data-pitch") == "58"
     tab.mouse.up()
     assert tab.locator(".key.down").count() == 0
     sound, presses, rate = recorded(tab)

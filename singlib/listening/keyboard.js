@@ -172,11 +172,13 @@ class Keyboard {
     target.addEventListener(kind, act, {signal: this.gone.signal});
   }
 
-  // Offer the keys from a pitch to a pitch, and draw them anew.
+  // Offer the keys from a pitch to a pitch, and draw them anew: in their middle, if those shown had few of them.
   range(lowest, highest) {
-    const first = this.lowest === undefined ? 12 * Math.round((lowest + highest) / 24 - this.fit() / 2) : this.first;
+    const within = (first) => Math.min(first + 12 * this.fit(), highest) - Math.max(first, lowest);
+    const middle = 12 * Math.round((lowest + highest) / 24 - this.fit() / 2);
+    const stay = this.lowest !== undefined && 2 * within(this.first) >= within(middle);
     [this.lowest, this.highest] = [lowest, highest];
-    this.show(first);
+    this.show(stay ? this.first : middle);
   }
 
   fit() {

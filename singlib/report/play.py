@@ -238,6 +238,8 @@ def save(profile: Profile) -> Path:
         stamp="" if profile.evidence else f"A {STAMP}.",
         velocities=VELOCITIES,
         missing=missing(profile, names),
+        mrstft=any(cell.loss == "MRSTFT" for cell in names),
+        cut=any(cell.gradient == "cut" for cell in names),
         keyboard=shared["keyboard.js"],
         style=shared["keyboard.css"],
     )
