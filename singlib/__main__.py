@@ -128,7 +128,12 @@ def _say_which(model: str) -> None:
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="folder for the notes: keys-060-100.wav")],
-    model: Annotated[str, typer.Option(help="a name from `singlib models`, or a path to a model or a run")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "--run", "--recorded", help="a name from `singlib models`, or a path to a model or a run"
+        ),
+    ],
     instrument: Annotated[str | None, typer.Option(help="keys, mallet, voice, brass1 ... brass5")] = None,
     pitch: Annotated[str | None, typer.Option(help="60,64 or C4,F#4 or c',fis'; by default a trained one")] = None,
     velocity: Annotated[str | None, typer.Option(help="25, 50, 75, 100, 127, or several; by default about 100")] = None,
@@ -164,7 +169,7 @@ def generate(
     if elsewhere:
         print(f"trained only at other velocities: {', '.join(elsewhere)}", file=sys.stderr)
     over = f", {replaced} in place of older files" if replaced else ""
-    print(f"wrote {len(files)} note{'s' * (len(files) > 1)} to {out}{over}")
+    print(f"wrote {f'{len(files)} notes' if len(files) > 1 else files[0].name} to {out}{over}")
 
 
 @app.command()
@@ -184,7 +189,8 @@ def play(
     from .nsynth.audio import encode
 
     suffix = out.suffix.removeprefix(".").lower()
-    check_choice("kind of file", suffix, generation.FORMATS)
+    if suffix not in generation.FORMATS:
+        raise ValueError(f"--out {out}: a song is written as {' or '.join(f'.{name}' for name in generation.FORMATS)}")
     check_choice("way with pitches outside", outside, songs.OUTSIDE)
     check_writable(out.parent)
     notes = songs.read_song(song)
@@ -221,7 +227,7 @@ def export(
     from .network.generation import find
 
     if kind == "sf2":
-        raise ValueError("Polyphone makes SF2 of an SFZ: singlib/export/README.md has the line")
+        raise ValueError("export it as sfz, and Polyphone makes SF2 of that: singlib/export/README.md has the line")
     check_choice("format", kind, ("sfz", "folder", "onnx"))
     _say_which(model)
     weights = find(model)

@@ -213,9 +213,11 @@ def test_what_is_no_weights_file_is_named(tmp_path):
     empty, text = tmp_path / "empty.safetensors", tmp_path / "README.md"
     empty.touch()
     text.write_text("# A model\n")
-    for file in (empty, text, tmp_path):
+    for file in (empty, text):
         with pytest.raises(ValueError, match=f"^{file} holds no model of singlib"):
             load_model(file)
+    with pytest.raises(ValueError, match=f"^{tmp_path} holds no model: neither sing.safetensors nor model.safetensors"):
+        load_model(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         weights.read(tmp_path / "nowhere")
 

@@ -280,15 +280,15 @@ def test_pitches_outside_are_moved_or_left_out_and_nothing_clips(brass):
     voice = {1: song.Voice(brass, "brass1")}
     chord = [song.Played(1, pitch, 100, 0, 1) for pitch in (20, 32, 33, 45, 64, 76, 100)] * 4
     sound, printed = song.play(chord, voice)
-    assert np.abs(sound).max() == 1 and any(
-        "12 of 28 notes outside the range of brass1 (MIDI 32 to 64): transposed" in line for line in printed
+    assert np.abs(sound).max() == pytest.approx(song.LOUDEST) and any(
+        "channel 1: 12 of 28 notes outside the range of brass1 (MIDI 32 to 64): transposed" in line for line in printed
     )
     low, _ = song.play([song.Played(1, 20, 127, 0, 1)], voice)
     same, _ = song.play([song.Played(1, 32, 127, 0, 1)], voice)
     assert np.array_equal(low, same)
     _, printed = song.play(chord, voice, "leave-out")
     assert any("12 of 28 notes outside the range of brass1 (MIDI 32 to 64): left out" in line for line in printed)
-    with pytest.raises(ValueError, match="nothing is left to be played; 1 of 1 notes on channel 2, which has no mod"):
+    with pytest.raises(ValueError, match="nothing is left to be played; channel 2: 1 of 1 notes have no model"):
         song.play([song.Played(2, 60, 100, 0, 1)], voice)
 
 
@@ -349,7 +349,7 @@ def test_a_hubs_folder_plays_as_its_model(brass, tmp_path):
         (("play", "none.mid", "--model", BRASS, "--out", "x.wav"), "no MIDI file none.mid"),
         (
             ("play", "none.mid", "--model", BRASS, "--out", "x.mp3"),
-            "unknown kind of file 'mp3'; choose one of wav, flac",
+            "--out x.mp3: a song is written as .wav or .flac",
         ),
     ],
 )
@@ -376,8 +376,10 @@ def test_an_export_overwrites_nothing_but_itself(tmp_path, monkeypatch):
     assert [file.name for file in folder.iterdir()] == ["README.md"]
     (folder / "README.md").unlink()
     writes["sfz"](), writes["sfz"]()
-    with pytest.raises(FileExistsError, match=f"mine holds an export of {BRASS} as sfz"):
+    with pytest.raises(FileExistsError, match=f"mine holds an export of {BRASS} as sfz: name"):
         writes["hub"]()
+    with pytest.raises(FileExistsError, match=f"mine holds an export of {BRASS} as sfz, which differs in rate: name"):
+        sfz.write_sfz(weights, folder, rate=44_100)
     one, other = (generation.find(f"{name}/keys-ReLU-CQT-flow-0") for name in ("recorded", "recorded-best"))
     sfz.write_sfz(one, tmp_path / "keys")
     with pytest.raises(FileExistsError, match="keys holds an export of recorded/keys-ReLU-CQT-flow-0 as sfz"):

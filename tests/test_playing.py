@@ -81,15 +81,15 @@ def test_lists_of_names_and_of_pitches_are_read(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("# a chord\nkeys-060-100\n\nbrass1-038-025  # low\n")
     assert generation.read_labels(file) == [Label("keys", 60, 100), Label("brass1", 38, 25)]
-    with pytest.raises(ValueError, match="pitch '60;64' is not a list of pitches such as"):
+    with pytest.raises(ValueError, match="'60;64' is no pitch; one is 66, F#4 or fis'; commas stand between several"):
         generation.labels_of("keys", "60;64", "100")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),
-        (("--model", "keys-ReLU-MFC-cut-0"), "no model 'keys-ReLU-MFC-cut-0'"),
+        (("--run", "runs/smoke/keys-ReLU-STFT"), "no model 'runs/smoke/keys-ReLU-STFT'"),  # an older name of --model
+        (("--recorded", "keys-ReLU-MFC-cut-0"), "no model 'keys-ReLU-MFC-cut-0'"),  # another
         (("--model", NAME, "--pitch", "cis,cs"), "'cs' is no pitch; one is 66, F#4 or fis'"),
         (("--model", NAME, "--pitch", "10"), "pitch 10 of keys is outside the trained 21 to 108"),
         (("--model", NAME, "--velocity", "99"), "unknown velocity 99"),

@@ -18,6 +18,7 @@ from .samples import RELEASE, generate_all, let_go, sounding, sustained, trained
 DRUMS = 10  # as musicians count channels, from 1
 OUTSIDE = ("octaves", "leave-out")
 LONGEST = 3600  # s
+LOUDEST = 10 ** (-1 / 20)  # -1 dB: between samples a waveform may rise above them
 
 _PEDAL, _DOWN = 64, 64  # controller of the sustain pedal, and from which value it is down
 _SOUND_OFF, _RESET, _NOTES_OFF = 120, 121, 123  # controllers: silence; pedal up; all keys up
@@ -146,7 +147,7 @@ def _listed(channels: Sequence[int]) -> str:
 def play(
     notes: Sequence[Played], voices: Mapping[int, Voice], outside: str = "octaves"
 ) -> tuple[np.ndarray, list[str]]:
-    """Play a song: the sound ``(samples,)`` at 16 kHz, within full scale, and what was done to its notes, in words.
+    """Play a song: the sound ``(samples,)`` at 16 kHz, -1 dB at the most, and what was done to its notes, in words.
 
     A key sounds as `samples.sounding` says, moved in pitch if it is a neighbour's note; a pitch above or below what an
     instrument was trained on by octaves, or it is left out (`outside`, one of `OUTSIDE`). ValueError if nothing is left
@@ -158,7 +159,7 @@ def play(
     trained = {channel: trained_notes(*voice) for channel, voice in voices.items()}
     for note in notes:
         if note.channel not in voices:
-            words = f"on channel {note.channel}, which has no model: left out"
+            words = "have no model: left out"
         else:
             pitches = voices[note.channel].model.pitches(voices[note.channel].role)
             pitch = _into(note.pitch, pitches[0], pitches[-1]) if outside == "octaves" else note.pitch
@@ -175,7 +176,10 @@ def play(
         if words:
             said[note.channel, words] = said.get((note.channel, words), 0) + 1
     on_channel = Counter(note.channel for note in notes)
-    remarks = [f"{count} of {on_channel[channel]} notes {words}" for (channel, words), count in said.items()]
+    remarks = [
+        f"channel {channel}: {count} of {on_channel[channel]} notes {words}"
+        for (channel, words), count in sorted(said.items())
+    ]
     if not chosen:
         raise ValueError("; ".join(["nothing is left to be played", *remarks]))
     waveforms = _waveforms(voices, chosen)
@@ -185,7 +189,7 @@ def play(
         played = let_go(waveforms[id(voices[note.channel].model), label, pitch], note.end - note.start)
         start = round(note.start * SAMPLE_RATE)
         sound[start : start + len(played)] += played[: len(sound) - start]
-    return sound / max(1.0, np.abs(sound).max()), remarks
+    return sound / max(1.0, np.abs(sound).max() / LOUDEST), remarks
 
 
 def _into(pitch: int, lowest: int, highest: int) -> int:

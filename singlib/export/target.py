@@ -23,5 +23,7 @@ def claim(folder: Path, weights: Path, model: Model, **how: object) -> None:
     if folder.is_dir() and any(folder.iterdir()) and of != what:
         known = {"model", "profile", "format"} <= of.keys()
         held = f"an export of {of['profile']}/{of['model']} as {of['format']}" if known else "other files"
+        if known and all(of[key] == what[key] for key in ("model", "profile", "format")):
+            held += f", which differs in {' and '.join(key for key in what if of.get(key) != what[key])}"
         raise FileExistsError(f"{folder} holds {held}: name a new folder, or delete it")
     write_json(mark, what)

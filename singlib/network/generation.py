@@ -143,7 +143,9 @@ def find(name: Path | str) -> Path:
     if short in known:
         return known[short]
     if path.exists():
-        inside = (path / name for name in ("sing.safetensors", HUB_WEIGHTS))
+        inside = [path / name for name in ("sing.safetensors", HUB_WEIGHTS)]
+        if path.is_dir() and not any(file.is_file() for file in inside):
+            raise ValueError(f"{path} holds no model: neither {' nor '.join(file.name for file in inside)} is in it")
         return next((file for file in inside if file.is_file()), path).resolve()  # what lies beside it has a name then
     lower = {one.lower(): one for one in reversed(known)}
     like = [lower[one] for one in difflib.get_close_matches(short.lower(), lower, 1)] or list(known)[:1]
@@ -196,17 +198,15 @@ def labels_of(role: str, pitches: str, velocities: str) -> list[Label]:
 
     ValueError if one of the two texts is not such a list.
     """
-    numbers = []
-    for name, text, example, read in (
-        ("pitch", pitches, "pitches such as 60,F#4,g'", midi_pitch),
-        ("velocity", velocities, "numbers such as 25,100", int),
-    ):
-        try:
-            numbers.append(dict.fromkeys(read(part) for part in text.split(",")))
-        except ValueError as error:
-            fault = f": {error}" if read is midi_pitch else ""
-            raise ValueError(f"{name} {text!r} is not a list of {example}{fault}") from error
-    return [Label(role, pitch, velocity) for pitch in numbers[0] for velocity in numbers[1]]
+    try:
+        numbers = dict.fromkeys(midi_pitch(part) for part in pitches.split(","))
+    except ValueError as error:
+        raise ValueError(f"{error}; commas stand between several") from error
+    try:
+        levels = dict.fromkeys(int(part) for part in velocities.split(","))
+    except ValueError as error:
+        raise ValueError(f"velocity {velocities!r} is not a list of numbers such as 25,100") from error
+    return [Label(role, pitch, velocity) for pitch in numbers for velocity in levels]
 
 
 def read_labels(file: Path, check: Callable[[Label], None] = lambda _: None) -> list[Label]:
