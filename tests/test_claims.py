@@ -20,6 +20,7 @@ from singlib.claims.statistics import (
     judge_each,
     judge_largest,
     judge_rank_correlation,
+    tau_interval,
 )
 from singlib.grading.grades import GRADES
 from singlib.grid import BRASS, INSTRUMENT_SETS, LOSSES, PROFILES, Cell, cells
@@ -801,3 +802,17 @@ def test_the_interval_of_a_rank_correlation_covers_what_it_says(count):
         found = judge_rank_correlation(pd.Series(one), pd.Series(0.6 * one + 0.8 * other))
         covered.append(found.lowest <= truth <= found.highest)
     assert np.mean(covered) >= 0.9
+
+
+def test_the_interval_of_kendalls_tau_covers_what_it_says():
+    """Of grades, of which many are equal, over as many entries as Table 3 has of the STFT."""
+    rng = np.random.default_rng(3)
+
+    def grades(count):
+        one, other = rng.normal(size=(2, count))
+        return (np.searchsorted([-1.2, -0.5, 0, 0.5, 1.2], values) for values in (one, one + other))
+
+    truth = scipy.stats.kendalltau(*grades(20_000)).statistic
+    found = [tau_interval(scipy.stats.kendalltau(*grades(14)).statistic, 14) for _ in range(400)]
+    assert 0.9 < np.mean([lowest <= truth <= highest for lowest, highest in found]) < 0.98
+    assert np.isnan(tau_interval(0.5, 4)).all() and tau_interval(1, 14)[1] < 1

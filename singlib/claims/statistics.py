@@ -16,7 +16,7 @@ import pandas as pd
 import scipy.stats
 
 VERDICTS = ("holds", "does not hold", "undecided", "cannot be tested")
-FEW = 5  # models that a rank correlation needs
+FEW = 5  # models, or entries of a table, that a rank correlation needs
 LEVEL = 0.05  # of a verdict: an interval misses so often
 
 
@@ -267,6 +267,20 @@ def judge_rank_correlation(of: pd.Series, against: pd.Series, less: pd.Series | 
     about = {"models": len(table), "unit": "rank correlation", "p": p, "over": "models"}
     bars = (-np.inf, 0) if less is None else (0, np.inf)
     return judge_interval(size, interval(LEVEL), *bars, **about)
+
+
+def tau_interval(tau: float, pairs: int) -> tuple[float, float]:
+    """Return the 95 % interval of Kendall's tau over so many pairs; NaN of fewer than `FEW`.
+
+    After E. C. Fieller, H. O. Hartley and E. S. Pearson, "Tests for rank correlation coefficients", 1957: the inverse
+    hyperbolic tangent has a variance of 0.437 / (n - 4). With Student's t in place of the normal distribution, it also
+    covers where many values are equal, as grades are.
+    """
+    if pairs < FEW:
+        return np.nan, np.nan
+    middle = np.arctanh(np.clip(tau, -0.999, 0.999))  # finite where the orders are the same
+    half = scipy.stats.t.ppf(1 - LEVEL / 2, pairs - 4) * np.sqrt(0.437 / (pairs - 4))
+    return float(np.tanh(middle - half)), float(np.tanh(middle + half))
 
 
 def holm(checked: pd.DataFrame, level: float = LEVEL) -> pd.Series:

@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import SVG, display
 from matplotlib.figure import Figure
 
+from ..claims.statistics import FEW, tau_interval
 from ..grading.grades import GRADES, MEANINGS, SCORES, ModelGrade, model_grade
 from ..grid import PAPER_ACTIVATIONS, PAPER_LOSSES, Cell, cells
 from ..listening import blind_test
@@ -42,7 +43,6 @@ COLOURS = {
     "+": ("#2171b5", "#fff"),
     "++": ("#253494", "#fff"),
 }
-FEW = 5  # entries: the order of fewer says nothing
 
 
 def losses(grid: list[Cell]) -> list[str]:
@@ -179,8 +179,8 @@ def draw(records: Records) -> Figure:
 def taus(records: Records) -> pd.DataFrame:
     """Compare grades with the paper's: Kendall's tau-b (1: the same order, 0: none) over the entries both have.
 
-    Over all entries that the authors calculated (Table 1), and over the 14 STFT entries alone: the paper grades nearly
-    all others "-", so over all of them it is enough to tell STFT from the rest.
+    Over all entries that the authors calculated (Table 1), and over the 14 STFT entries alone, with its 95 % interval:
+    the paper grades nearly all others "-", so over all of them it is enough to tell STFT from the rest.
     """
     tidy = perceived(records).pivot(index=["instruments", "loss", "activation"], columns="source", values="grade")
     theirs = [(cell.instruments, cell.loss, cell.activation) for cell in cells("paper") if cell.published]
@@ -189,16 +189,19 @@ def taus(records: Records) -> pd.DataFrame:
     for which, part in (("all", tidy), ("STFT", tidy.xs("STFT", level="loss"))):
         columns[f"entries ({which})"] = part.count()
         columns[f"tau ({which})"] = part.corr("kendall").paper
-    return pd.DataFrame(columns).drop("paper").round(2).rename_axis("grade")
+    table = pd.DataFrame(columns).drop("paper").rename_axis("grade")
+    ends = [tau_interval(*row) for row in zip(table["tau (STFT)"], table["entries (STFT)"], strict=True)]
+    return table.join(pd.DataFrame(ends, table.index, ["lowest (STFT)", "highest (STFT)"])).round(2)
 
 
 def say_taus(records: Records) -> str:
     """Say how far each source grades in the authors' order."""
     parts = []
     for source, row in taus(records).sort_index(ascending=False).iterrows():
+        interval = "[{lowest (STFT)}, {highest (STFT)}] ".format(**row)
         orders = [
-            f"{row[f'tau ({which})']:.2f} over {row[f'entries ({which})']:.0f} {entries}"
-            for which, entries in (("all", "entries"), ("STFT", "of the STFT"))
+            f"{row[f'tau ({which})']:.2f} {with_interval}over {row[f'entries ({which})']:.0f} {entries}"
+            for which, entries, with_interval in (("all", "entries", ""), ("STFT", "of the STFT", interval))
             if row[f"entries ({which})"] >= FEW
         ]
         parts.append(f"{source_name(source)} {' and '.join(orders) or '(too few entries yet)'}")
