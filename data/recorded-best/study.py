@@ -88,7 +88,7 @@ SETTINGS = {
     "CQT, eps 4e-3": setting(CQT_16, cell=replace(BRASS, loss="CQT"), eps=4e-3),
     "eps 1e-2": setting(eps=1e-2),  # and the STFT?
     # The grid's recipe on k+m+v, each note seen twice as often: is that what the set lacks?
-    "k+m+v, 100/70/60": (replace(KEYS, instruments="k+m+v"), replace(setting()[1], epochs=(100, 70, 60))),
+    "k+m+v, 100 epochs": (replace(KEYS, instruments="k+m+v"), replace(setting()[1], epochs=(100, 70, 60))),
     # The recipe against Adam at the same cost, three seeds each.
     **{
         f"{name}, seed {seed}": make(cell=replace(cell, seed=seed))
