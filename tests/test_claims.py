@@ -753,7 +753,9 @@ def test_holm_takes_back_what_chance_may_have_decided():
     assert list(holm(checked)) == ["holds", "undecided", "holds", "undecided", "holds"]
 
 
-@pytest.mark.parametrize(("won", "verdict"), [(10, "holds"), (9, "holds"), (8, "undecided"), (7, "does not hold")])
+@pytest.mark.parametrize(
+    ("won", "verdict"), [(10, "holds"), (9, "holds"), (8, "undecided"), (7, "undecided"), (6, "does not hold")]
+)
 def test_almost_all_is_nine_of_ten(won, verdict):
     assert judge_almost_all(pd.Series([True] * won + [False] * (10 - won))).verdict == verdict
 

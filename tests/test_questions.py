@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import PROJECT, ROOT
+from conftest import PROJECT, ROOT, make_root
 from singlib.claims import CLAIMS, VERDICTS, check, questions
 from singlib.grading.grades import GRADES
 from singlib.grid import PROFILES, Cell
 from singlib.nsynth import ROLES, selection
 from singlib.nsynth.notes import NOISE_FROM
 from singlib.report import verdicts
+from singlib.runs import notebooks
 from singlib.runs.records import Records
 
 SEEDS = (0, 1, 2)
@@ -45,7 +46,10 @@ def codes(by=0.02, scaled=0.0, elu_relu=0.5, relu_elu=0.5, early=1.0, scale=1.0,
 
     Autoencoders of two activations have a higher loss of their own, which is no fault of the codes.
     """
-    plain = {("ReLU", "ReLU", False, "no"): 0, ("ELU", "ELU", False, "no"): 1, ("ReLU", "ReLU", True, "no"): 0}
+    plain = dict.fromkeys(
+        [("ReLU", "ReLU", *how) for how in ((False, "no"), (True, "no"), (False, "each dimension"))], 0
+    )
+    plain |= {("ELU", "ELU", False, "no"): 1}
     changed = {
         ("ELU", "ELU", False, "each dimension"): scaled,
         ("ELU", "ReLU", False, "no"): elu_relu,
@@ -125,6 +129,7 @@ WORLDS = {
     "elu-codes-larger": [codes(by, scale=x) for x, by in ((2, 0.02), (1, 0.02), (1.5, 0.2))],
     "elu-codes-unpredicted": [codes(by, unpredicted=x) for x, by in ((2, 0.02), (0.5, 0.02), (1, 0.2))],
     "scaled-codes-learned": [codes(by, scaled=x) for x, by in ((0.2, 0.02), (0.8, 0.02), (0.5, 0.2))],
+    "scaled-gap-closes": [codes(by, scaled=x) for x, by in ((0.2, 0.02), (0.8, 0.02), (0.5, 0.2))],
     "relu-decoder-decides": [codes(by, elu_relu=x) for x, by in ((0.2, 0.02), (0.8, 0.02), (0.5, 0.2))],
     "elu-decoder-decides": [codes(by, relu_elu=x) for x, by in ((0.8, 0.02), (0.2, 0.02), (0.5, 0.2))],
     "early-elu-stalls": [codes(by, early=x) for x, by in ((0.8, 0.02), (0.2, 0.02), (0.5, 0.2))],
@@ -146,7 +151,7 @@ WORLDS = {
         for name in ("GELU", "SiLU")
     },
     "alpha-10-at-its-rate": [activations(by, ELU10_autoencoder=x) for x, by in ((2, 0.02), (1, 0.02), (1.3, 0.2))],
-    "more-data": [more_notes(ReLU_all=x) for x in (2, 4)] + [more_notes(ReLU_all=3, steps=WIDE)],
+    "more-data": [more_notes(ReLU_eighth=4, ReLU_all=x) for x in (3, 5)] + [more_notes(ReLU_eighth=4, steps=WIDE)],
     "relus-lead-steady": [more_notes(ReLU_all=x) for x in (3, 5)] + [more_notes(ReLU_all=3.5, steps=WIDE)],
     "noise-costs-little": [
         more_notes(ReLU_all_and_noise=x, ELU_all_and_noise=x, steps=steps)
@@ -210,12 +215,31 @@ def test_models_that_play_nothing_say_nothing_of_what_they_were_not_trained_on(c
     assert found.verdict == "cannot be tested" and "mean grade is 1" in found.reason
 
 
+def test_a_lead_that_is_none_cannot_shrink(check_in):
+    assert check_in(more_notes(ReLU_eighth=2.5), "more-data").reason.endswith("ReLU has no lead to lose")
+
+
 def test_a_model_that_diverged_later_still_has_its_autoencoder(check_in):
     tables = activations(0, ELU10_autoencoder=1.5)
     history = tables["activations-history"]
     late = history[(history.elu_alpha == 10) & (history.learning_rate == 1e-3) & (history.stage == "lstm")]
     tables["activations-history"] = pd.concat([history, late.assign(stage="fine-tuning", epoch=-1, loss=np.inf)])
     assert check_in(tables, "alpha-10-at-its-rate")["size"] == pytest.approx(50)
+
+
+def test_the_notebook_draws_an_experiment_that_has_just_begun(tmp_path, monkeypatch):
+    """It is part of every report, whatever is trained by then."""
+    root = make_root(tmp_path / "root")
+    monkeypatch.setenv("SINGLIB_ROOT", str(root))
+    (root / "data" / "questions").unlink()
+    (root / "data" / "questions").mkdir()
+    for name, table in activations(updates="best").items():
+        begun = table[table.activation == "ReLU"]
+        facts = {"regime": "by hand", "experiment": "best-ReLU", "experiment_seconds": 1.0, "device": "cpu"}
+        begun.assign(**facts).to_parquet(root / "data" / "questions" / f"{name}.parquet")
+    notebooks.execute(root, "07-questions", root / "figures" / "07.ipynb", {"profile": "recorded"})
+    shown = (root / "figures" / "07.ipynb").read_text()
+    assert "Mean grade of ReLU and SELU" in shown and "has no model with updates paper" in shown
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def asked(table: str, *by: str, **where: object) -> Callable[[Callable[..., Effe
 
 def about(table: str) -> list[Claim]:
     """List the claims on an experiment."""
-    return [claim for claim in CLAIMS if getattr(claim.measure.func, "table", "") == table]
+    return [claim for claim in CLAIMS if claim.experiment == table]
 
 
 def shares(rows: pd.DataFrame, pitch_input: str, *held_out: str) -> pd.Series:
@@ -130,8 +130,11 @@ def at_best_rate(losses: pd.DataFrame, activation: str) -> pd.Series:
 )
 @asked("pitches")
 def share_of_unseen(rows: pd.DataFrame, held_out: tuple[str, ...], of: str) -> Effect:
-    """Share of the notes of pitches {of} that sound at their own, of the trained notes' share; under {SELDOM} %."""
-    return judge(of_trained(rows, "table", *held_out), SHARE, below=SELDOM, of="model", within=(0, math.inf))
+    """Share of the notes of pitches {of} heard at their own, in % of the trained notes' share; under {SELDOM} %."""
+    each = [of_trained(rows, "table", kind) for kind in held_out]
+    return judge_each(
+        [judge(share, SHARE, below=SELDOM, of="model", within=(0, math.inf)) for share in each], hardest=max
+    )
 
 
 @claim(
@@ -147,11 +150,13 @@ def lead_at_best_rates(rows: pd.DataFrame) -> Effect:
     return judge(lower, "% of ELU's loss", below=LEAD, ratio=BELOW)
 
 
-@claim("more-data", "4", "With more training data, ReLU may lose its lead over ELU.")
+@claim("more-data", "4", "With more training data, ReLU's lead over ELU may shrink.")
 @asked("more-notes")
 def lead_lost(rows: pd.DataFrame) -> Effect:
     """How far ReLU's lead over ELU on an eighth of the notes lies above that on all; more than 0."""
     leads = leads_of_relu(rows)
+    if not column(leads, "eighth").mean() > 0:
+        raise Untestable("on an eighth of the notes ReLU has no lead to lose")
     return judge(column(leads, "eighth") - column(leads, "all"), "grades", above=0)
 
 
@@ -275,7 +280,7 @@ def gap(ends: pd.DataFrame, early: bool = False, scaled: str = "no") -> pd.Serie
     return column(ends, "ELU", "ELU", early, scaled) - column(ends, "ReLU", "ReLU", early, scaled)
 
 
-@ours("scaled-codes-learned", "3.1", "Brought to unit variance, ELU's codes are learned nearly as well as ReLU's.")
+@ours("scaled-codes-learned", "3.1", "Brought to unit variance, ELU's codes lose over half of their gap to ReLU's.")
 @asked("codes")
 def gap_closed(rows: pd.DataFrame) -> Effect:
     """Share of ELU's gap to ReLU at the end of the LSTM stage that goes with ELU's codes scaled; more than {HALF} %."""
@@ -284,10 +289,18 @@ def gap_closed(rows: pd.DataFrame) -> Effect:
     return judge(100 * gone / gap(ends), GAP, above=HALF)
 
 
+@ours("scaled-gap-closes", "3.1", "Where ELU's and ReLU's codes have unit variance, less than half of the gap is left.")
+@asked("codes")
+def gap_left(rows: pd.DataFrame) -> Effect:
+    """Share of ELU's gap to ReLU at the end of the LSTM stage that is left with both scaled; under {HALF} %."""
+    ends = code_models(rows, "lstm")
+    return judge(100 * gap(ends, scaled="each dimension") / gap(ends), GAP, below=HALF)
+
+
 @ours(
     "relu-decoder-decides",
     "3.1",
-    "The codes of ELU's encoder are no harder to learn than ReLU's if ReLU decodes them.",
+    "If ReLU decodes them, the codes of ELU's encoder end nearer to ReLU's than to ELU's.",
     encoder="ELU",
     decoder="ReLU",
     bars={"below": HALF},
@@ -296,7 +309,7 @@ def gap_closed(rows: pd.DataFrame) -> Effect:
 @ours(
     "elu-decoder-decides",
     "3.1",
-    "The codes of ReLU's encoder are as hard to learn as ELU's if ELU decodes them.",
+    "If ELU decodes them, the codes of ReLU's encoder end nearer to ELU's than to ReLU's.",
     encoder="ReLU",
     decoder="ELU",
     bars={"above": HALF},
@@ -359,7 +372,7 @@ def ten_at_best_rate(rows: pd.DataFrame) -> Effect:
     return judge(ABOVE.of(ten, one), "% of the loss with a = 1", above=WORSE, ratio=ABOVE)
 
 
-@ours("relus-lead-steady", "4", "ReLU's lead in sound hardly depends on the number of notes.")
+@ours("relus-lead-steady", "4", "ReLU's lead in sound changes little with the number of notes.")
 @asked("more-notes")
 def change_of_lead(rows: pd.DataFrame) -> Effect:
     """How far ReLU's lead on an eighth of the notes lies above that on all; between -{STEADY} and {STEADY}."""

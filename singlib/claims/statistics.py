@@ -187,13 +187,14 @@ def without_interval(size: float, holds: bool, of: str, models: int, unit: str) 
 def judge_each(effects: Sequence[Effect], hardest: Callable[..., Effect] = min) -> Effect:
     """Judge a claim on several comparisons, each of which is to hold, and return the one that is hardest to hold.
 
-    That is the smallest effect or, where the claim is that all are small, the largest (`max`). The claim holds if each
-    does. It does not hold if the hardest does not, at the level divided by how many there are (C. Bonferroni): the
-    smallest of several effects is low by chance.
+    That is the smallest effect or, where the claim is that all are small, the largest (`max`), of those that do not
+    hold, if there are any. The claim holds if each does. It does not hold if the hardest does not, at the level divided
+    by how many there are (C. Bonferroni): the smallest of several effects is low by chance.
     """
-    worst = hardest(effects, key=lambda effect: effect.size)
-    if all(effect.verdict == "holds" for effect in effects):
-        return replace(worst, p=max(effect.p for effect in effects))
+    failing = [effect for effect in effects if effect.verdict != "holds"]
+    worst = hardest(failing or effects, key=lambda effect: effect.size)
+    if not failing:
+        return replace(worst, p=max((effect.p for effect in effects if np.isfinite(effect.p)), default=np.nan))
     p = float(np.clip(len(effects) * worst.p, 0, 1))
     if worst.verdict == "does not hold" and not p > LEVEL:
         return replace(worst, p=p)
@@ -210,19 +211,19 @@ def judge_largest(values: pd.Series, unit: str, below: float) -> Effect:
 
 
 def judge_almost_all(wins: pd.Series, negate: bool = False) -> Effect:
-    """Judge whether something is so in almost all pairs, with Wilson's interval of a proportion (1927).
+    """Judge whether something is so in almost all pairs, with the exact interval of C. J. Clopper and E. S. Pearson.
 
     It is, if it surely is in more than half of them: in 9 of 10 pairs at the least. It is not, if it
-    surely is in fewer than nine in ten: in 7 of 10 at the most. With `negate` the claim is that it is not.
+    surely is in fewer than nine in ten: in 6 of 10 at the most. With `negate` the claim is that it is not.
     """
     counted = scipy.stats.binomtest(int(wins.sum()), len(wins))
-    share, (low, high) = counted.statistic, counted.proportion_ci(method="wilson")
+    share, (low, high) = counted.statistic, counted.proportion_ci(method="exact")
     verdict, reason = "undecided", "neither more than half nor fewer than nine in ten for sure"
     if high < 0.9 or low > 0.5:
         verdict, reason = "holds" if (high >= 0.9) != negate else "does not hold", ""
-    # Wilson's interval turns the score test round: its level is that of the bar which decides.
-    bar, side = (0.9, -1) if high < 0.9 else (0.5, 1)
-    p = 2 * scipy.stats.norm.sf(side * (share - bar) / np.sqrt(bar * (1 - bar) / len(wins)))
+    # The interval turns the test of a bar round, each side at half the level: that of the bar which decides.
+    bar, side = (0.9, "less") if high < 0.9 else (0.5, "greater")
+    p = 2 * scipy.stats.binomtest(int(wins.sum()), len(wins), bar, side).pvalue
     percent = 100 * share, 100 * low, 100 * high
     return Effect(*percent, len(wins), "% of the pairs", verdict, reason, (share >= 0.9) != negate, float(min(1.0, p)))
 

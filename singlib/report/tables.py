@@ -33,7 +33,8 @@ def overview(records: Records) -> Markdown:
     lines = [f"**{part}**" for part in (records.nothing(), profile.question) if part]
     lines += [
         f"Profile **{profile.name}**: {planned - len(records.missing)} of {planned} models finished. A *regime* is "
-        f"what decides how far a model gets in its training, and all numbers here are of this one: "
+        f"what decides how far a model gets in its training, and all numbers here, but those of experiments beside the "
+        "grid, are of this one: "
         f"**{profile.regime}** (epochs of autoencoder, LSTM and fine-tuning). The paper's, after the original code: "
         f"{PAPER.regime}.",
         f"The network has C {profile.channels}, D {profile.dimension}, LSTM {profile.layers} x {profile.hidden} (the "

@@ -92,6 +92,12 @@ def line(key: str, verdict: str, statement: str, *details: str) -> str:
     return f'<details id="claim-{key}"><summary><b>{verdict}</b>: {statement}</summary>{paragraphs}</details>'
 
 
+def models_of(row: pd.Series) -> str:
+    """Say how the models of a claim were trained if they are those of an experiment beside the grid; else nothing."""
+    beside = {claim.key for claim in claims.CLAIMS if claim.experiment}
+    return f"Models of an experiment beside the grid: {row.regime}." if row.key in beside and row.models else ""
+
+
 def in_html(checked: pd.DataFrame) -> str:
     """Return checked claims in HTML, a `line` each."""
     return "\n".join(
@@ -101,6 +107,7 @@ def in_html(checked: pd.DataFrame) -> str:
             f"{escape(row.statement)} ({linked_place(row.place)})",
             f"Measured: {escape(row.effect)}",
             f"Found: {escape(in_words(row))}",
+            escape(models_of(row)),
             row.revised and f"The rule was changed after records had come in: {escape(row.revised)}.",
         )
         for _, row in checked.iterrows()
@@ -119,7 +126,7 @@ def in_markdown(checked: pd.DataFrame) -> str:
         {
             "statement": [f"{row.statement} ({row.place})" + " †" * bool(row.revised) for row in rows],
             "measured": checked.effect,
-            "found": map(in_words, rows),
+            "found": [f"{in_words(row)} {models_of(row)}".strip() for row in rows],
             "verdict": map(marked_verdict, rows),
         }
     )
@@ -138,8 +145,8 @@ def errors_by_chance(checked: pd.DataFrame) -> str:
     stand = (decided.holm == decided.verdict).sum()
     return (
         f"{len(tested)} statements have a 95 % interval, so about {len(tested) / 20:.0f} of these may miss by chance. "
-        f"Of the {len(decided)} that are decided, {stand} stand when all are to be right together (S. Holm, 1979); the "
-        'others are marked "Holm: undecided".'
+        f"Of the {len(decided)} that are decided, {stand} stand when all are to be right together (S. Holm, 1979); "
+        'those on experiments beside the grid are a family of their own. The others are marked "Holm: undecided".'
     )
 
 
@@ -163,7 +170,9 @@ def in_short(checked: pd.DataFrame) -> Markdown:
     paper = claims_of(checked, ours=False)
     tested = paper[paper.verdict != ABSENT]
     total = sum(not claim.ours for claim in claims.CLAIMS)
-    parts = [f"Of {total} statements of the paper, {len(tested)} can be tested with these models."]
+    beside = tested.key.isin([claim.key for claim in claims.CLAIMS if claim.experiment]).sum()
+    by_others = f" and {beside} by experiments beside the grid" if beside else ""
+    parts = [f"Of {total} statements of the paper, {len(tested) - beside} can be tested with these models{by_others}."]
     for verdict, lead in zip(PLAIN, ("Hold here", "Do not hold here"), strict=True):
         rows = tested[tested.verdict == verdict]
         lines = [f"- [{row.statement}](#claim-{row.key}) ({row.place}){taken_back(row)}" for row in rows.itertuples()]
@@ -189,14 +198,17 @@ def show_some(some: pd.DataFrame) -> None:
 
 
 def in_another_regime(checked: pd.DataFrame, records: Records) -> HTML:
-    """List the statements whose verdict is the opposite in the profile beside this one (`Profile.beside`)."""
+    """List the statements whose verdict is the opposite in the profile beside this one (`Profile.beside`).
+
+    Those on experiments beside the grid rest on the same models in both.
+    """
     if records.profile.beside is None:
         return HTML("<p>No other profile is set beside this one.</p>")
     try:
         other = records_of.load(records.profile.beside)
     except FileNotFoundError:
         return HTML(f"<p>The records of {records.profile.beside}, to be compared with these, are not here.</p>")
-    asked = [claim for claim in claims.CLAIMS if claim.key in set(checked.key)]
+    asked = [claim for claim in claims.CLAIMS if claim.key in set(checked.key) and not claim.experiment]
     here, there = (frame.set_index("key") for frame in (checked, claims.check(other, asked)))
     here = here.loc[there.index]  # without the statements that only this grid has models for
     decided = here.verdict.isin(PLAIN) & there.verdict.isin(PLAIN)

@@ -49,7 +49,8 @@ def run(folder: Path, table: str, experiments: Mapping[str, object], train: Expe
         The table that has a row of every finished experiment, with its name in a column ``experiment``, what it was
         made with in ``signature``, and what it cost in seconds of the CPU in ``experiment_seconds``.
     experiments : mapping
-        Name, which is a file name too (so without a slash), -> all that its result depends on (`settings`); in the order of training.
+        Name, which is that of a file too and has no slash, -> all that its result depends on (`settings`); in the order
+        of training.
     train : callable
         Takes a name and returns the rows of each table; a function of a module, which other processes can import.
     about : str
