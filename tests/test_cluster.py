@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from conftest import make_root, run_singlib
+from singlib.files import locked
 from singlib.grid import PROFILES, cells
 from singlib.runs import cluster, run_folder, status
 
@@ -135,13 +136,23 @@ def test_a_killed_kernel_is_tried_again_while_status_and_a_second_runner_look_on
     assert re.search(rf"- {KEYS[0]} running: (autoencoder|lstm|fine-tuning) \d/\d, ends about \d\d:\d\d", told)
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
     second = run_singlib(*command, root=root, stdout=-1, text=True)
-    assert any("another worker runs its notebook, waiting" in line for line in second.stdout)
+    assert any("another worker runs it, waiting" in line for line in second.stdout)
     kernel.kill()
     second.communicate()
     assert [first.wait(), second.returncode] == [0, 0]
     notebook = (root / "runs" / "smoke" / KEYS[0] / "train.ipynb").read_text()
-    assert "is done already" in notebook, "the second has trained nothing"
+    assert "fine-tuning" in notebook and "is done already" not in notebook, "the second has left it as it was"
     assert_undisturbed(root, smoke_root, KEYS[:1])
+
+
+def test_what_another_command_runs_is_left_to_the_end(root):
+    busy, free = (root / "runs" / "smoke" / name for name in PAIR)
+    with locked(busy.parent / ".locks" / f"{busy.name}.notebook", ""):
+        command = ("run", "--profile", "smoke", "--cells", PAIR_PATTERN, "--workers", "1")
+        runner = run_singlib(*command, root=root)
+        wait_for((free / "done.json").exists, process=runner)
+        assert not busy.exists()
+    assert runner.wait() == 0 and (busy / "done.json").exists()
 
 
 def test_a_client_of_ones_own(smoke_root, capsys):

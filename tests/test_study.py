@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -40,6 +41,23 @@ def test_what_is_finished_is_kept_and_not_trained_again(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"results.parquet has 1 experiments of other settings .* \(b is one\)"):
         study.run(tmp_path, "results", {"a": None, "b": {"rate": 2}, "c": None}, experiment, "about")
     assert "c" not in Path("trained.txt").read_text()
+
+
+def test_two_commands_train_each_experiment_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["study"])
+    monkeypatch.chdir(tmp_path)
+    folder, names = tmp_path / "kept", dict.fromkeys(["a", "b"])
+    both = [threading.Thread(target=study.run, args=(folder, "results", names, experiment, "about")) for _ in range(2)]
+    for command in both:
+        command.start()
+    for command in both:
+        command.join()
+    assert sorted(Path("trained.txt").read_text().split()) == ["a", "b"]
+    assert sorted(pd.read_parquet(folder / "results.parquet").experiment) == ["a", "b"]
+    other = pd.read_parquet(folder / "results.parquet").assign(result=2)  # of an earlier training, and joined since
+    other.to_parquet(folder / "results.parquet")
+    study.run(folder, "results", names | {"c": None}, experiment, "about")
+    assert list(pd.read_parquet(folder / "results.parquet").result) == [1, 1, 1]
 
 
 def test_a_killed_training_is_told_and_does_not_hang(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from dask.distributed import Client, LocalCluster, Worker, WorkerPlugin
 from dask.system import cpu_count
 
 from .. import nsynth
-from ..files import locked, project_folder, write_json
+from ..files import held, locked, project_folder, write_json
 from ..grid import Cell, Profile, cells, check_choice
 from .notebooks import NotebookError, execute, template
 from .progress import Bar
@@ -32,13 +32,18 @@ _DASK = {
 }
 
 DEVICES = ("auto", "cpu", "cuda")  # which GPU a cell has is the worker's part
+BUSY = "another command runs it"  # in place of an error
 WORKERS_WITHIN = 10.0  # seconds to wait before telling the user that a scheduler has no workers
 
 
-def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1, device: str = "auto") -> str | None:
+def run_cell(
+    cell: Cell, profile: Profile, root: str, retries: int = 1, device: str = "auto", wait: bool = True
+) -> str | None:
     """Execute the notebook of one cell into its run folder, on a worker, which must see the runner's folder `root`.
 
-    `retries` are for a kernel that dies or lacks memory. Returns the error and where the notebook was kept, or None.
+    `retries` are for a kernel that dies or lacks memory. While another worker executes it this one waits, or, if it
+    should not `wait`, returns `BUSY`; what that finished is left as it is. Returns the error and where the notebook was
+    kept, or None.
     """
     folder = Path(root) / "runs" / profile.name
     if not (Path(root) / "notebooks").is_dir():
@@ -46,9 +51,13 @@ def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1, device: 
     os.environ["SINGLIB_ROOT"] = root
     failure = folder / ".failed" / f"{cell.name}.json"
     message, passing = "", True
-    waiting = f"{cell.name}: another worker runs its notebook, waiting"
+    lock, waiting = folder / ".locks" / f"{cell.name}.notebook", f"{cell.name}: another worker runs it, waiting"
+    if not wait and held(lock):
+        return BUSY
     try:
-        with locked(folder / ".locks" / f"{cell.name}.notebook", waiting):
+        with locked(lock, waiting):
+            if Run(cell, profile).is_finished():
+                return None
             failure.unlink(missing_ok=True)
             parameters = asdict(cell) | {"profile": profile.name, "device": device}
             while passing and retries >= 0:
@@ -60,7 +69,7 @@ def run_cell(cell: Cell, profile: Profile, root: str, retries: int = 1, device: 
                 except Exception as error:  # of the disk, of papermill, of Jupyter: not of the training
                     message, passing = f"{type(error).__name__}: {error}", False
             write_json(failure, {"error": message, "host": socket.gethostname(), "at": f"{datetime.now():%F %T}"})
-    except OSError as error:  # the failure could not be written either
+    except (OSError, ValueError) as error:  # the failure could not be written either, or the notes are damaged
         message = message or f"{type(error).__name__}: {error}"
     return message
 
@@ -97,7 +106,7 @@ def run_grid(
         raise ValueError("no CUDA device here; leave it to 'auto', or choose 'cpu'")
     chosen = select(profile, pattern)
     runs = [Run(cell, profile) for cell in chosen]
-    todo = [run.cell for run in runs if not (run.state() == "done" and run.notebook.exists())]
+    todo = [run.cell for run in runs if not run.is_finished()]
     print(f"{profile.name}: {len(chosen)} cells, {len(chosen) - len(todo)} done already")
     if not todo:
         return {}
@@ -111,26 +120,35 @@ def run_grid(
         _check_threads(client)
         # Not pure: Dask would return the result of an earlier call although its records may be gone.
         root = str(project_folder())
-        futures = {
-            client.submit(run_cell, cell, profile, root, retries, device, pure=False): cell.name for cell in todo
-        }
-        try:  # only now: a cluster that grows with its work starts no worker before
-            client.wait_for_workers(1, timeout=WORKERS_WITHIN)
-        except TimeoutError:
-            print(f"{client.scheduler.address} has no workers yet; waiting until one comes", file=sys.stderr)
         with Bar([run for run in runs if run.cell in todo]) as bar:
-            for future in bar.follow(futures):
-                name = futures[future]
-                if future.status in ("cancelled", "lost"):
-                    raise ConnectionError(
-                        "the scheduler was lost; restart it and run this again: finished cells are kept"
-                    )
-                error = repr(future.exception()) if future.status != "finished" else future.result()
-                if error:
-                    failed[name] = error
-                    bar.write(f"{name} failed: {error}", file=sys.stderr)
-                bar.end(name)
+            for wait in (False, True):  # what other commands run is left to the end, when most of it is done
+                task = (profile, root, retries, device, wait)
+                futures = {client.submit(run_cell, cell, *task, pure=False): cell for cell in todo}
+                _wait_for_workers(client)
+                todo = []
+                for future in bar.follow(futures):
+                    cell = futures[future]
+                    if future.status in ("cancelled", "lost"):
+                        raise ConnectionError(
+                            "the scheduler was lost; restart it and run this again: finished cells are kept"
+                        )
+                    error = repr(future.exception()) if future.status != "finished" else future.result()
+                    if error == BUSY:
+                        todo.append(cell)
+                        continue
+                    if error:
+                        failed[cell.name] = error
+                        bar.write(f"{cell.name} failed: {error}", file=sys.stderr)
+                    bar.end(cell.name)
     return failed
+
+
+def _wait_for_workers(client: Client) -> None:
+    """Say if there are none; cells are submitted by then, since a cluster may grow with its work alone."""
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_WITHIN)
+    except TimeoutError:
+        print(f"{client.scheduler.address} has no workers yet; waiting until one comes", file=sys.stderr)
 
 
 @contextmanager

@@ -100,6 +100,10 @@ class Run:
         """
         return self._state_and_damage()[0]
 
+    def is_finished(self) -> bool:
+        """Say whether the run is done and its executed notebook is there: a grid has nothing left to do for it."""
+        return self.state() == "done" and self.notebook.exists()
+
     def damage(self) -> str:
         """Say which file is damaged or gone, and how; empty if none is."""
         return self._state_and_damage()[1]

@@ -136,7 +136,8 @@ def plan(profile: Profile, names: list[str], workers: int) -> str:
     """Say what running some cells would do, and how long it would take: ``--dry-run``."""
     states = cell_states(profile).query("cell in @names")
     lines = [f"{row.cell:30} {row.state:8} {row.detail}".rstrip() for row in states.itertuples()]
-    todo = states[~states.state.isin(["done", "running"])]
+    finished = {cell.name for cell in cells(profile) if cell.name in names and Run(cell, profile).is_finished()}
+    todo = states[~states.cell.isin(finished) & (states.state != "running")]
     if todo.empty:
         return "\n".join([*lines, "nothing would run"])
     workers = min(workers, len(todo))

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from .. import nsynth
-from ..files import replacing
+from ..files import locked, replacing
 from ..grading.grades import grade
 from ..grid import Cell, Profile
 from ..network import sing
@@ -49,8 +49,8 @@ def run(folder: Path, table: str, experiments: Mapping[str, object], train: Expe
         The table that has a row of every finished experiment, with its name in a column ``experiment``, what it was
         made with in ``signature``, and what it cost in seconds of the CPU in ``experiment_seconds``.
     experiments : mapping
-        Name, which is that of a file too and has no slash, -> all that its result depends on (`settings`); in the order
-        of training.
+        Name, which is that of a file too and has no slash, -> all that its result depends on but for the notes
+        (`settings`); in the order of training.
     train : callable
         Takes a name and returns the rows of each table; a function of a module, which other processes can import.
     about : str
@@ -98,10 +98,14 @@ def settings(cell: Cell, profile: Profile, **more: object) -> dict:
 
 def _join(folder: Path) -> None:
     """Join the parts of each table, so that what is finished can be committed while the rest is trained."""
-    for name in {path.parent.name for path in folder.glob("parts/*/*.parquet")}:
-        joined = pd.concat([pd.read_parquet(path) for path in _files(folder, name)])
-        with replacing(folder / f"{name}.parquet") as beside:
-            joined.drop_duplicates().to_parquet(beside, index=False, compression="zstd")
+    with locked(folder / "parts" / ".join.lock", "another command joins the tables, waiting"):
+        for name in {path.parent.name for path in folder.glob("parts/*/*.parquet")}:
+            table = folder / f"{name}.parquet"
+            parts = {path.stem: pd.read_parquet(path) for path in sorted((folder / "parts" / name).glob("*.parquet"))}
+            before = [pd.read_parquet(table)] if table.is_file() else []
+            before = [rows[~rows.experiment.isin(parts)] for rows in before]  # a part goes before what was joined of it
+            with replacing(table) as beside:
+                pd.concat([*before, *parts.values()]).to_parquet(beside, index=False, compression="zstd")
 
 
 def _files(folder: Path, table: str) -> list[Path]:
@@ -117,15 +121,21 @@ def _done(folder: Path, table: str) -> dict[str, str]:
 
 
 def _keep(folder: Path, table: str, train: Experiment, name: str, signature: str) -> None:
-    """Train an experiment and keep its rows, those of `table` last, since they say that it is done."""
-    begun = time.process_time()
-    tables = train(name)
-    seconds = time.process_time() - begun
-    for other in sorted(tables, key=lambda other: other == table):
-        about = {"experiment": name, "signature": signature}
-        about |= {"experiment_seconds": seconds} if other == table else {}
-        with replacing(folder / "parts" / other / f"{name}.parquet") as beside:
-            pd.DataFrame(tables[other]).assign(**about).to_parquet(beside, index=False)
+    """Train an experiment and keep its rows, those of `table` last, since they say that it is done.
+
+    While another command trains it, wait; what that has finished is not trained again.
+    """
+    with locked(folder / "parts" / table / f"{name}.lock", f"{name}: another command trains it, waiting"):
+        if name in _done(folder, table):
+            return
+        begun = time.process_time()
+        tables = train(name)
+        seconds = time.process_time() - begun
+        for other in sorted(tables, key=lambda other: other == table):
+            about = {"experiment": name, "signature": signature}
+            about |= {"experiment_seconds": seconds} if other == table else {}
+            with replacing(folder / "parts" / other / f"{name}.parquet") as beside:
+                pd.DataFrame(tables[other]).assign(**about).to_parquet(beside, index=False)
     print(f"{name}: {seconds:.0f} s", flush=True)
 
 
