@@ -39,6 +39,7 @@ def make_root(folder: Path) -> Path:
 def pytest_configure(config):
     """Choose the root before singlib is imported; kernels inherit it, and a core each when tests run side by side."""
     os.environ["SINGLIB_ROOT"] = str(ROOT)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # numbers are compared to the bit, and those of a GPU are others
     if WORKER != "main":
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     make_root(ROOT)

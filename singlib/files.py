@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,18 +100,29 @@ def locked(lock: Path, waiting: str) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("wb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(waiting)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _flock(file: IO[bytes], how: int) -> None:
+    """Lock an open file; OSError names it where its file system has no locks."""
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        raise
+    except OSError as error:  # its own message names no file
+        needs = "its file system has no locks (flock): set SINGLIB_ROOT to a folder on one that has"
+        raise OSError(f"{file.name} cannot be locked ({error.strerror}): {needs}") from error
 
 
 def held(lock: Path) -> bool:
     """Say whether another process holds a lock file now."""
     try:
         with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import ast
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -115,6 +116,38 @@ def test_run_sets_a_damaged_run_aside_and_trains_it_again(root):
     assert "quality.csv is gone" in notebook and "training it again" in notebook
     aside = next((root / "runs" / "smoke" / ".stale").iterdir())
     assert (aside / "history.csv").read_bytes() == kept
+
+
+def test_a_damaged_run_stays_where_no_notes_are_to_train_it_again(here):
+    (folder_of(here) / "quality.csv").unlink()
+    (here / "data" / "mini").unlink()
+    with pytest.raises(FileNotFoundError):
+        training.train_cell(Cell("keys", "ELU", "CQT"), SMOKE)
+    assert (folder_of(here) / "history.csv").is_file() and not (here / "runs" / "smoke" / ".stale").exists()
+
+
+def test_a_run_without_its_notebook_would_run(here):
+    assert "nothing would run" in status.plan(SMOKE, [CELL], 1)
+    (folder_of(here) / "train.ipynb").unlink()
+    assert "1 cells would run" in status.plan(SMOKE, [CELL], 1)
+
+
+def test_a_file_system_without_locks_is_named(here, monkeypatch):
+    def flock(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match=r"\.lock cannot be locked .*: its file system has no locks"):
+        status.summary(SMOKE)
+
+
+def test_why_kernels_cannot_be_started_is_told(tmp_path, monkeypatch):
+    root = make_root(tmp_path / "root")
+    (root / "runs").touch()
+    monkeypatch.setenv("SINGLIB_ROOT", str(root))
+    monkeypatch.setattr(kernels, "_source", kernels._Source())
+    with pytest.raises(OSError, match=r"no kernel can be started: FileExistsError: .*/runs"):
+        notebooks.execute(root, "07-questions", root / "figures" / "x" / "07.ipynb", {"profile": "recorded"})
 
 
 @pytest.mark.parametrize("content", [b"", b'{"error": "x"', b"[]", b'{"error": "x"}'])

@@ -126,6 +126,14 @@ def test_a_run_of_this_machine_goes_before_the_record_that_came_with_the_project
     assert (carried.history_of(carried.folder(SMOKE) / "cells" / CELL).loss == 2 * before).all()
 
 
+def test_weights_that_were_carried_are_those_of_the_run_that_is_carried_now(copied):
+    weights = copied / "data" / "smoke" / "models" / f"{CELL}.safetensors"
+    before = weights.read_bytes()
+    weights.write_bytes(b"of an earlier training")
+    assert call_singlib("carry", "--profile", "smoke", root=copied).returncode == 0
+    assert weights.read_bytes() == before
+
+
 def test_a_cell_run_again_gives_its_history(carrying):
     folder = carrying / "data" / "smoke" / "cells" / CELL
     found = again.train_again(folder, log=lambda line: None)  # all it has, which is fewer than three

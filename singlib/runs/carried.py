@@ -73,9 +73,9 @@ def carry(profile: Profile, played: Mapping[str, list[nsynth.Label]], models: Se
     """Put the finished runs of a profile into ``data/<profile>/``, and return the names of all cells there now.
 
     With them go the generated notes that a report plays, `played` (labels by cell), and the weights of the cells named
-    in `models`. FileNotFoundError or ValueError if the profile's notes are missing, a model is none of its finished
-    ones, or nothing is finished; and if a cell that is there already is of another recipe or of other notes, and no
-    finished run would replace it.
+    in `models` and of those whose older weights are there. FileNotFoundError or ValueError if the profile's notes are
+    missing, a model is none of its finished ones, or nothing is finished; and if a cell that is there already is of
+    another recipe or of other notes, and no finished run would replace it.
     """
     notes = nsynth.index(profile.data)  # without them no run is known to be fresh
     runs = (Run(cell, profile) for cell in cells(profile))
@@ -126,6 +126,7 @@ def carry(profile: Profile, played: Mapping[str, list[nsynth.Label]], models: Se
             soundfile.write(beside, samples, rate)
     from .model_cards import publish  # imports torch, which who only reads does without
 
-    for name in models:
+    older = {file.stem for file in (place / "models").glob("*.safetensors")}  # of a run that was trained anew since
+    for name in sorted({*models, *(older & finished.keys())}):
         publish(finished[name])
     return names

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -51,18 +52,25 @@ class _Source:
         self.lock, self.process = Lock(), None
 
     def ask(self, **request: Any) -> Any:
-        """Send a request to `singlib.runs.warm.serve` and return its reply; RuntimeError if it was killed meanwhile."""
+        """Send a request to `singlib.runs.warm.serve` and return its reply.
+
+        RuntimeError if that process was killed meanwhile, OSError if it could not begin.
+        """
         with self.lock:
             if self.process is None or self.process.poll() is not None:
                 command = [sys.executable, "-m", "singlib.runs.warm"]
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
                 # In a session of its own: an interrupt from the keyboard is for this process, which then ends that one.
                 self.process = subprocess.Popen(command, env=os.environ | SETTINGS, start_new_session=True, **pipes)
-            try:
+            with suppress(BrokenPipeError):  # it has ended, and may have said why
                 print(json.dumps(request), file=self.process.stdin, flush=True)
-                return json.loads(self.process.stdout.readline())
-            except (BrokenPipeError, ValueError) as error:  # ValueError: an empty line
-                raise RuntimeError("the process that kernels are forked from was killed") from error
+            line = self.process.stdout.readline()
+            if not line.endswith("\n"):
+                raise RuntimeError("the process that kernels are forked from was killed")
+            reply = json.loads(line)
+            if isinstance(reply, dict):
+                raise OSError(f"no kernel can be started: {reply['error']}")
+            return reply
 
 
 _source = _Source()

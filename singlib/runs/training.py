@@ -242,7 +242,8 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: free memory at the end of the heap stays
-        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: large blocks come from the heap
+        if not mallopt(-3, 2**30):  # M_MMAP_THRESHOLD: large blocks come from the heap
+            mallopt(-3, 2**25)  # the most that older versions take
 
 
 def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable[[str], None] = print) -> Run:
@@ -277,6 +278,7 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
     profile = run.profile  # as it is for this cell
     with run.owned():
         state = run.state()
+        notes = nsynth.load_notes(profile.data, cell.roles) if state != "done" else None  # before anything is moved
         if state in ("stale", "damaged"):
             why = f"{run.stale_because()} changed" if state == "stale" else run.damage()
             log(f"{cell.name}: {why}; old records moved to {run.set_aside()}, training it again")
@@ -284,7 +286,6 @@ def train_cell(cell: Cell, profile: Profile, device: str = "auto", log: Callable
             run.drop_checkpoint()  # which a kill after the marker left
             log(f"{cell.name} is done already")
             return run
-        notes = nsynth.load_notes(profile.data, cell.roles)
         if run.state() == "ungraded":
             log(f"{cell.name} is trained; grading its notes again")
             _grade(run, notes)
@@ -338,7 +339,10 @@ def _train(
         if last != here:
             changes = ", ".join(f"{key} ({last[key]} -> {here[key]})" for key in here if last[key] != here[key])
             log(f"on another machine than before: {changes}; the record will say both")
-            legs = [*legs, here | {"stage": about["stage"], "epoch": first_epoch}]
+            stage, epoch = about["stage"], first_epoch
+            if epoch > trainer.profile.epochs[first_stage] and stage != STAGES[-1]:
+                stage, epoch = STAGES[first_stage + 1], 0
+            legs = [*legs, here | {"stage": stage, "epoch": epoch}]
         kept = {key: torch.from_numpy(value) for key, value in tensors.items()}
         modules = trainer.modules()
         modules.load_state_dict({key: kept[key] for key in modules.state_dict()})

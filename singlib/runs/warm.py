@@ -83,5 +83,9 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str) -
 if __name__ == "__main__":
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no reply
-    build()
+    try:
+        build()
+    except Exception as error:  # the answer to the first request
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=pipe, flush=True)
+        raise
     serve(sys.stdin, pipe)
