@@ -25,8 +25,8 @@ from .statistics import ABOVE, BELOW, Effect, judge
 
 CORRECTED, OTHERS = PAPER_LOSSES[1:], LOSSES[1:]  # MFC and CQT; and the MRSTFT, which is not the paper's
 TRAINS = 5.0  # % of the loss before training: clearly more than nothing
-# Grades that twice the training may be worth at the most, where costs differ: from 150/150/60 to 200/200/80 epochs
-# brass1-3 (STFT, ReLU) changed by less than 0.1.
+# Grades that twice the training may be worth at the most, where costs differ. What was seen lies between none (k+m+v)
+# and half a grade (keys): data/recorded-best/README.md.
 DOUBLING = 1.0
 
 
