@@ -415,7 +415,7 @@ def test_a_run_resumed_elsewhere_says_so(tmp_path, monkeypatch, moved):
     legs = training.train_cell(Cell("brass1"), small, "cpu", said.append).facts()["legs"]
     assert any("(" in line and "another device" in line for line in said) == moved
     assert [(leg["stage"], leg["epoch"]) for leg in legs] == [("autoencoder", 0), ("lstm", 1)][: 1 + moved]
-    assert all(leg["torch"] and leg["platform"] for leg in legs)
+    assert all(leg["torch"] and leg["platform"] and "processor" in leg for leg in legs)
 
 
 def test_again_with_a_wrong_path_is_a_sentence(tmp_path):

@@ -11,10 +11,12 @@ import ctypes
 import math
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -335,7 +337,7 @@ def _train(
         first_stage, first_epoch = STAGES.index(about["stage"]), about["epoch"] + 1
         log(f"resuming after {about['stage']} epoch {about['epoch']}")
         legs = about.get("legs", [dict.fromkeys(here, "unknown") | {"stage": STAGES[0], "epoch": 0}])
-        last = {key: legs[-1][key] for key in here}
+        last = here | {key: legs[-1][key] for key in here.keys() & legs[-1]}  # which an older singlib did not all note
         if last != here:
             changes = ", ".join(f"{key} ({last[key]} -> {here[key]})" for key in here if last[key] != here[key])
             log(f"on another machine than before: {changes}; the record will say both")
@@ -436,7 +438,17 @@ def device_name(device: torch.device) -> str:
 
 def machine(device: torch.device) -> dict[str, str]:
     """Return what the last bits of the numbers depend on."""
-    return {"device": device_name(device), "platform": platform.platform(), "torch": torch.__version__}
+    numbers = {"device": device_name(device), "processor": processor_name(), "platform": platform.platform()}
+    if device.type == "cuda":
+        numbers["cudnn"] = str(torch.backends.cudnn.version())
+    return numbers | {"torch": torch.__version__}
+
+
+def processor_name() -> str:
+    """Name the model of the CPU, of which one kind of vector instructions has many; empty where it is not told."""
+    known = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", known.read_text(encoding="utf-8"), re.M) if known.is_file() else []
+    return names[0] if names else platform.processor()
 
 
 def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict], history: list[dict]) -> dict:
@@ -445,9 +457,8 @@ def _provenance(profile: Profile, device: torch.device, clocks: dict[str, dict],
     return {
         "profile": profile.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device_name(device),
+        **{what: name for what, name in machine(device).items() if what != "torch"},  # which is one of the packages
         "device_type": device.type,
-        "platform": platform.platform(),
         "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "threads": profile.threads,
         **{name: {stage: round(value, 2) for stage, value in seconds.items()} for name, seconds in clocks.items()},
