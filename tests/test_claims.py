@@ -426,7 +426,7 @@ WORLDS = {
         for loss in ("mfc", "cqt", "mrstft")
     },
     **{
-        f"{loss}-sounds-better-at-cost": [lambda x=x: priced(*x) for x in ((2, 110), (1, 400), (1, 200, 1))]
+        f"{loss}-sounds-better-at-cost": [lambda x=x: priced(*x) for x in ((2, 110, 1), (-1, 110, 1), (1, 400, 1))]
         for loss in ("mfc", "cqt", "mrstft")
     },
     **{

@@ -41,6 +41,9 @@ REVISED = {
     "losses and the grade differ; and the interval is wider, for the means over seeds that are taken out": (
         "lstm-goes-with-grade mfc-lstm-goes-with-grade cqt-lstm-goes-with-grade lstm-matters-most"
     ),
+    "it is asked whether a doubling of the cost counts as one grade or as none; before, as one": (
+        "mfc-sounds-better-at-cost cqt-sounds-better-at-cost mrstft-sounds-better-at-cost"
+    ),
     "the interval is exact; before, it was Wilson's, which with few pairs rests on too few to be normal": (
         "elu-ends-lower-stft elu-not-lower-mfc"
     ),
