@@ -24,7 +24,7 @@ def test_onnxruntime(compare, tmp_path):
     rows = [(model.roles.index(label.role), label.pitch, VELOCITIES.index(label.velocity)) for label in labels]
     parts = [dict(zip(LABELS, part.T, strict=True)) for part in np.split(np.array(rows), range(16, 100, 16))]
     compare("torch, 100 notes / onnxruntime", lambda: [session.run(None, part) for part in parts],
-            lambda: model.generate(labels), ">= 0.9")  # fmt: skip
+            lambda: model.generate(labels), ">= 1")  # fmt: skip
 
 
 def test_a_song_of_200_notes(compare):
