@@ -600,6 +600,21 @@ def test_times_of_different_devices_are_not_compared(quick):
     assert check(replace(quick, about=known), [BY_KEY["elu-costs-more"]]).verdict[0] == "cannot be tested"
 
 
+def test_a_loss_is_timed_beside_models_of_other_seeds_on_the_same_device():
+    costly = about(KEYS_AND_MORE, cost_of(120))
+    old = (costly.about.training_loss == "STFT") & (costly.about.seed == costly.about.seed.min())
+    claim = BY_KEY["cqt-costs-more"]
+    slow = costly.about.assign(device=np.where(old, "old", "new"))
+    slow.loc[old, list(SECONDS)] *= 9
+    found = check(replace(costly, about=slow), [claim]).iloc[0]
+    assert found["size"] == pytest.approx(20) and found.models == check(costly, [claim]).models[0]
+    assert (
+        check(replace(costly, about=slow[(slow.training_loss == "CQT") | old]), [claim])
+        .reason[0]
+        .startswith("no models")
+    )
+
+
 def test_claims_are_whole():
     for claim in CLAIMS:
         assert claim.statement.endswith(".") and claim.effect.endswith(".") and claim.place[0].isdigit()

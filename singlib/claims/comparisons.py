@@ -98,6 +98,20 @@ def training_seconds(records: Records) -> pd.Series:
     return sum(facts(records, stage, "device") for stage in STAGES_OF_TIME)
 
 
+def seconds_beside_stft(records: Records, loss: str) -> tuple[pd.Series, pd.Series]:
+    """Return the training seconds of each model of a loss, and the STFT's on the same device (geometric mean of seeds).
+
+    A seed changes the weights that training begins with, not the time it takes, so the seeds need not be the same.
+    """
+    logs = np.log(training_seconds(records)).unstack("training_loss").reindex(columns=[loss, "STFT"])
+    alike = [name for name in logs.index.names if name != "seed"]
+    logs["STFT"] = logs["STFT"].groupby(alike).transform("mean")
+    known = np.exp(logs.dropna()).droplevel("device")
+    if known.empty:
+        raise Untestable(f"no models of {loss} and STFT that were trained on the same device")
+    return known[loss], known["STFT"]
+
+
 def pairs(values: pd.DataFrame, column: str, one: object, other: object) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the models of two kinds that agree in all but `column`, in the same order.
 

@@ -18,8 +18,8 @@ from .comparisons import (
     mean_grades,
     pairs,
     require_epochs,
+    seconds_beside_stft,
     select,
-    training_seconds,
 )
 from .sounds import correlation_of_lstm, lead_in_grade
 from .statistics import ABOVE, BELOW, Effect, judge
@@ -73,9 +73,8 @@ def lead_over_stft_at_cost(records: Records, loss: str) -> Effect:
     What is shown is the end that is harder for the verdict; where the ends differ in theirs, nothing is decided.
     """
     corrected, stft = pairs(mean_grades(records, **FLOW), "training_loss", loss, "STFT")
-    cost = [part.droplevel("device") for part in pairs(training_seconds(records), "training_loss", loss, "STFT")]
-    doublings = np.log2(cost[0] / cost[1])
-    lead = (corrected - stft).loc[doublings.index]
+    seconds, of_stft = seconds_beside_stft(records, loss)
+    lead, doublings = (corrected - stft).align(np.log2(seconds / of_stft), join="inner")
     low, high = sorted(
         (judge(lead - worth * doublings, "grades", above=0) for worth in (0, DOUBLING)), key=lambda effect: effect.size
     )
@@ -87,9 +86,9 @@ def lead_over_stft_at_cost(records: Records, loss: str) -> Effect:
 
 @claim_of_each_loss("{loss}-costs-more", "2.4", "Training on the {loss} takes longer than on the STFT.")
 def time_above_stft(records: Records, loss: str) -> Effect:
-    """How far the training time (CPU time, if on record) lies above the STFT's on the same device; more than 0."""
-    longer = ABOVE.of(*pairs(training_seconds(records), "training_loss", loss, "STFT"))
-    return judge(longer, "% of STFT's time", above=0, ratio=ABOVE)
+    """How far the training time (CPU time, if on record) lies above the STFT's mean on the same device; more than 0."""
+    longer = ABOVE.of(*seconds_beside_stft(records, loss))
+    return judge(longer, "% of STFT's time", above=0, of="model", ratio=ABOVE)
 
 
 @claim_of_each_loss(
