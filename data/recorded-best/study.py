@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -41,7 +42,7 @@ MUON_16, BROAD_16, C512_16 = (735, 538, 654), (863, 762, 750), (1792, 646, 1419)
 CQT_16 = (950, 690, 840)
 MUON_32, C512, C1024 = (1400, 950, 1250), (1450, 530, 1080), (4600, 900, 3400)  # C 512 as its first setting took
 BRASS = Cell("brass1-3", seed=100)
-KEYS = replace(BRASS, instruments="keys")
+KEYS, MALLET, K_M_V = (replace(BRASS, instruments=instruments) for instruments in ("keys", "mallet", "k+m+v"))
 
 
 def setting(
@@ -88,7 +89,20 @@ SETTINGS = {
     "CQT, eps 4e-3": setting(CQT_16, cell=replace(BRASS, loss="CQT"), eps=4e-3),
     "eps 1e-2": setting(eps=1e-2),  # and the STFT?
     # The grid's recipe on k+m+v, each note seen twice as often: is that what the set lacks?
-    "k+m+v, 100 epochs": (replace(KEYS, instruments="k+m+v"), replace(setting()[1], epochs=(100, 70, 60))),
+    "k+m+v, 100 epochs": (K_M_V, replace(setting()[1], epochs=(100, 70, 60))),
+    # Notes that are mostly silence: does a slower start keep more of the decoder's units active?
+    **{
+        f"{cell.instruments}, warm-up 200" + (f", seed {seed}" if seed > 100 else ""): (
+            replace(cell, seed=seed),
+            replace(setting(warm_up=200)[1], epochs=epochs),
+        )
+        for seed in (100, 101, 102)
+        for cell, epochs in ((MALLET, (110, 77, 66)), (K_M_V, (50, 35, 30)))
+    },
+    "mallet, autoencoder rate 1.25e-3": (
+        MALLET,
+        replace(setting(learning_rate=(1.25e-3, 5e-3, 5e-3))[1], epochs=(110, 77, 66)),
+    ),
     # The recipe against Adam at the same cost, three seeds each.
     **{
         f"{name}, seed {seed}": make(cell=replace(cell, seed=seed))
@@ -155,12 +169,16 @@ def train_stage(trainer: Trainer, stage: str, notes: nsynth.Notes) -> tuple[dict
     cost = {"cpu_seconds": time.process_time() - begun}
     final, _ = trainer.run_epoch(stage, 0, None)  # of the weights that are kept, which may be averages
     wanted = [label for role in notes.roles for label in selection.notes_to_generate(trainer.profile.data, role)]
+    active, last = [], trainer.autoencoder.decoder[-2]  # the activation before the decoder's transposed convolution
+    hook = last.register_forward_hook(lambda *call: active.append((call[-1] > 0).flatten(2).any(2).any(0)))
     quality = pd.DataFrame(study.grade_notes(trainer, notes, wanted, rebuilt=stage == "autoencoder"))
+    hook.remove()
     score = model_grade(list(quality.grade))
     heard = quality.pitch_heard.dropna()
     result = {"score": score.score, "lowest": score.low, "highest": score.high, "notes": len(quality)}
     result |= {"in_range": len(heard), "in_tune": 100 * float((heard >= HEARD).mean())}
     result |= {name: float(quality[name].mean()) for name in ("noise", "target_noise")}
+    result["active"] = int(torch.stack(active).any(0).sum())  # channels, in any of these notes
     return cost | final | result, losses
 
 
