@@ -25,8 +25,6 @@ def make_root(folder: Path) -> Path:
     for carried in (
         "mini",
         "recorded",
-        "recorded-many-updates",
-        "recorded-long",
         "recorded-best",
         "questions",
         "songs",

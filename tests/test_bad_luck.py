@@ -237,7 +237,7 @@ def test_looking_needs_no_right_to_write(root):
             folder.chmod(0o755)
 
 
-@pytest.mark.parametrize("profile", ["recorded", "paper", "recorded-many-updates"])
+@pytest.mark.parametrize("profile", ["recorded", "paper", "recorded-best"])
 def test_status_and_a_dry_run_need_no_notes(profile, tmp_path):
     root = make_root(tmp_path / "root")
     done = call_singlib("status", "--profile", profile, root=root)

@@ -777,9 +777,8 @@ def test_models_of_several_instruments_are_set_beside_those_of_the_same_epochs()
         records = notes(ALL_SETS, lambda cell, *_: 0 if cell.instruments == bad else 2)
         return check(replace(records, profile=PROFILES[profile]), [BY_KEY["several-sound-better"]]).iloc[0]
 
-    many = "recorded-many-updates"
-    assert said("keys", many)["size"] == 0  # keys models: 50/50/20 epochs, all others 200/200/80
-    assert said("keys", "recorded")["size"] > 0 and said("mallet", many)["size"] > 0
+    assert said("k+m+v", "recorded-best").verdict == "cannot be tested", "each model of one has other epochs"
+    assert said("k+m+v", "recorded")["size"] < 0
 
 
 def test_models_of_several_instruments_are_set_beside_those_of_the_same_cost():

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -185,10 +186,11 @@ def test_bad_input_is_named(smoke, tmp_path):
     "profile, sentence",
     [
         ("quick", "No model of profile quick is finished. Train some"),
-        ("recorded-long", "fetch it with `make data SPLIT=test`"),  # which has notes of models, but not their targets
+        ("recorded", "fetch it with `make data SPLIT=test`"),  # if its notes of models had not their targets
     ],
 )
-def test_what_is_missing_for_a_test_is_said_in_its_place(profile, sentence):
+def test_what_is_missing_for_a_test_is_said_in_its_place(profile, sentence, monkeypatch):
+    monkeypatch.setattr(blind_test, "target_file", lambda profile, label: Path("none.flac"))
     shown = ListeningTest(Session(records.load(profile), "anna"))
     assert [type(child).__name__ for child in shown.children] == ["HTML"] and sentence in shown.where.value
 

@@ -29,7 +29,7 @@ SMALL = {
     'load("quick")': 'load("smoke")',
     "--profile quick": "--profile smoke",
     "PROFILE=quick": "PROFILE=smoke",
-    "data/recorded-many-updates/cells/brass1-3-": "runs/smoke/brass1-",
+    "data/recorded/cells/brass1-3-": "runs/smoke/brass1-",
 }
 # What make would do is asked of make itself.
 LONG = ("make paper", "make test", "make lab", "make data", "make bench", "make report")

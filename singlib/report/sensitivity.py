@@ -95,7 +95,7 @@ def vary_thresholds(records: Records) -> pd.DataFrame:
         A row for each: ``threshold``; its ``value``; ``notes``, % whose grade changes; ``largest``, the largest change
         of a model's mean grade, of 5; ``verdicts``, the statements whose verdict changes, by key.
     """
-    quality = records.quality.assign(level=records.quality.get("level", 0.0))  # grades of version 2 had no level
+    quality = records.quality
     measured = quality.to_dict("records")
 
     def grade_notes(**changed: float) -> pd.Series:
