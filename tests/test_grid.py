@@ -48,6 +48,9 @@ def test_a_regime_is_named():
     assert muon.regime.split("batches of 16, ")[1] == (
         "Muon 2.5e-3, warmed up over 100 updates, falling to 0 as a cosine, weights averaged over the last 5 epochs"
     )
+    own = replace(muon, own_warm_up={"mallet": 200, "keys": 50})
+    assert "warmed up over 100 updates (mallet 200, keys 50)," in own.regime
+    assert "warmed up over 200 updates," in own.sized(Cell("mallet")).regime
     assert "Muon 2.5e-3/5e-4/1e-3" in replace(muon, learning_rate=(2.5e-3, 5e-4, 1e-3)).regime
 
 

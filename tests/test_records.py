@@ -86,7 +86,8 @@ def test_training_another_recipe_moves_the_old_records_and_overwrites_none(run, 
 
 # The fields of a profile that say which cells there are and what is written of them, not what their numbers are.
 _WHICH = {"keys_models", "keys_corrected", "stft_models", "keys_ten", "mrstft_models", "cut", "subset"}
-NOT_SHAPING = _WHICH | {"name", "own_epochs", "evidence", "question", "beside"}  # `sized` makes epochs of own_epochs
+OF_SOME_SETS = {"own_epochs", "own_warm_up"}  # `sized` makes epochs and warm_up of them
+NOT_SHAPING = _WHICH | OF_SOME_SETS | {"name", "evidence", "question", "beside"}
 OTHER = {
     "data": "nsynth-test",
     "optimiser": "muon",
@@ -94,6 +95,7 @@ OTHER = {
     "bfloat16": True,
     "epochs": (2, 2, 2),
     "own_epochs": {"brass1": (2, 2, 2)},
+    "own_warm_up": {"brass1": 3},
 }
 
 
@@ -104,7 +106,7 @@ def test_what_shapes_a_cell_is_in_its_recipe(run, field):
     if field not in OTHER | dict.fromkeys(NOT_SHAPING):
         changed = replace(SMOKE, **{field: getattr(SMOKE, field) * 2 or 1})
     same = run_folder.recipe(run.cell, changed, "0") == run_folder.recipe(run.cell, SMOKE, "0")
-    assert same == (field in NOT_SHAPING - {"own_epochs"})
+    assert same == (field in NOT_SHAPING - OF_SOME_SETS)
 
 
 def test_set_aside_twice_keeps_both(run, monkeypatch):

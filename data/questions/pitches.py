@@ -33,7 +33,7 @@ from singlib.runs.run_folder import GRADING
 from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
-BEST = replace(PROFILES["recorded-best"], own_epochs={})
+BEST = replace(PROFILES["recorded-best"], own_epochs={}, own_warm_up={})
 # 224 updates of the autoencoder teach brass most pitches; keys and mallet need more, and get 400.
 EPOCHS = {"keys": (100, 70, 60), "mallet": (100, 70, 60), "brass1-5": (28, 20, 17)}
 SEEDS = (0, 1, 2)

@@ -50,7 +50,7 @@ def setting(
 ) -> tuple[Cell, Profile]:
     """Return a cell and its profile, Muon in batches of 16, with some changes; in as many epochs as the time gives."""
     best = {"optimiser": "muon", "batch": 16, "learning_rate": 5e-3, "warm_up": 25, "schedule": "cosine"} | changes
-    profile = replace(PROFILES["recorded-best"], name="study", own_epochs={}, **best)
+    profile = replace(PROFILES["recorded-best"], name="study", own_epochs={}, own_warm_up={}, **best)
     batches = -(-NOTES[cell.instruments] // profile.batch)
     epochs = (round(1000 * seconds / (step * batches)) for seconds, step in zip(spent, cost, strict=True))
     return cell, replace(profile, epochs=tuple(epochs))
