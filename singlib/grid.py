@@ -121,6 +121,8 @@ class Profile:
     def __post_init__(self) -> None:
         check_choice("optimiser", self.optimiser, OPTIMISERS)
         check_choice("schedule", self.schedule, SCHEDULES)
+        for name in [*self.own_epochs, *self.own_warm_up, *self.mrstft_models]:
+            check_choice("instruments", name, INSTRUMENT_SETS)
         if len(self.rates) != len(STAGES):
             wanted = f"one number, or one for each of the {len(STAGES)} stages"
             raise ValueError(f"learning_rate {self.learning_rate!r} is not {wanted}")

@@ -54,7 +54,10 @@ def test_a_regime_is_named():
     assert "Muon 2.5e-3/5e-4/1e-3" in replace(muon, learning_rate=(2.5e-3, 5e-4, 1e-3)).regime
 
 
-def test_an_unknown_optimiser_or_schedule_is_named():
+def test_an_unknown_optimiser_schedule_or_set_of_instruments_is_named():
+    for own in ({"own_epochs": {"malet": (5, 5, 2)}}, {"own_warm_up": {"malet": 200}}, {"mrstft_models": {"malet": 1}}):
+        with pytest.raises(ValueError, match="unknown instruments 'malet'; choose one of keys, mallet"):
+            replace(PROFILES["smoke"], **own)
     with pytest.raises(ValueError, match="unknown optimiser 'sgd'; choose one of adam, muon"):
         replace(PROFILES["smoke"], optimiser="sgd")
     with pytest.raises(ValueError, match="unknown schedule 'linear'; choose one of constant, cosine"):

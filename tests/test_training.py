@@ -275,6 +275,22 @@ def test_a_loss_that_is_not_finite_stops_with_its_place(root):
     assert Run(Cell("brass1"), replace(TINY, learning_rate=1e30)).state() == "begun"
 
 
+def test_a_model_that_falls_silent_says_so_once_its_autoencoder_is_trained(root, monkeypatch):
+    def last_relu_dies(trainer, *arguments):
+        layer = trainer.autoencoder.decoder[4]
+        torch.nn.init.constant_(layer.bias, -1e3)
+        return trained(trainer, *arguments)
+
+    lines, trained = [], training.Trainer.run_epoch
+    training.train_cell(Cell("brass1"), replace(TINY, epochs=(0, 0, 0)), "cpu", lines.append)
+    assert not [line for line in lines if "silent" in line]
+    monkeypatch.setattr(training.Trainer, "run_epoch", last_relu_dies)
+    training.train_cell(Cell("brass1", seed=1), replace(TINY, epochs=(0, 0, 0)), "cpu", lines.append)
+    said = [line for line in lines if "silent" in line]
+    assert len(said) == 1
+    assert said[0].startswith("brass1-ReLU-STFT-flow-1: after its autoencoder every note is silent")
+
+
 def test_provenance_and_generated_notes(root):
     import json
 

@@ -301,8 +301,9 @@ def say_activations(by_key: pd.DataFrame) -> str:
         "(the paper: below)"
     )
     if sound.verdict != ABSENT:
-        undecided = sound.verdict == "undecided"
+        undecided, lead = sound.verdict == "undecided", round(abs(sound["size"]), 1)
         better, leads = "ReLU" if sound["size"] > 0 else "ELU", "is ahead" if undecided else "sounds better"
-        text += f"; over keys, mallet, voice and all three, {better} {leads} by {abs(sound['size']):.1f} of 5 grades"
+        text += "; over keys, mallet, voice and all three, "
+        text += "neither is ahead" if undecided and not lead else f"{better} {leads} by {lead:.1f} of 5 grades"
         text += " (undecided)" if undecided else taken_back(sound)
     return f"{text}."

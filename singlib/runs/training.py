@@ -196,6 +196,12 @@ class Trainer:
             "activation_std": float(np.mean([out.std().item() for out in outputs])),
         }
 
+    @torch.no_grad()
+    def silent(self) -> bool:
+        """Return whether the decoder plays nothing for any note: it has no gradient then, and may never leave that."""
+        parts = (self.autoencoder(sing.pad(part)) for part in self.waveforms.split(self.profile.batch))
+        return not any((part != part[:, :1]).any() for part in parts)  # but for a bias
+
     def batches(self, stage: str, epoch: int) -> Iterator[Tensor]:
         """Yield the indices of an epoch's batches, in an order that depends on seed, stage and epoch alone."""
         order = np.arange(len(self.waveforms))
@@ -371,6 +377,11 @@ def _train(
             )
             log(_progress(trainer.profile, stage, epoch, means, clocks["seconds"][stage] / (epoch + 1)))
         optimiser.finish()
+        if stage == "autoencoder" and trainer.silent():
+            log(
+                f"{trainer.cell.name}: after its autoencoder every note is silent, and it will hardly learn more; "
+                "a profile whose rate rises over more updates (warm_up, own_warm_up) may keep it alive"
+            )
     return history, clocks, legs
 
 
