@@ -343,24 +343,22 @@ ours(
 )(lead_of_selu)
 
 
-@ours("gelu-ends-lower", "4", "GELU ends the autoencoder lower than ReLU.", activation="GELU")
-@ours("silu-ends-lower", "4", "SiLU ends the autoencoder lower than ReLU.", activation="SiLU")
+@ours("silu-ends-lower", "4", "SiLU ends the autoencoder lower than ReLU.")
 @asked("activations", updates="paper")
-def autoencoder_below_relu(rows: pd.DataFrame, activation: str) -> Effect:
-    """How far {activation}'s loss ends the autoencoder below ReLU's; more than 0."""
+def lead_of_silu(rows: pd.DataFrame) -> Effect:
+    """How far SiLU's loss ends the autoencoder below ReLU's; more than 0."""
     losses = final_losses("autoencoder")
-    lower = BELOW.of(*(column(losses, name, RATES["paper"]) for name in (activation, "ReLU")))
+    lower = BELOW.of(*(column(losses, name, RATES["paper"]) for name in ("SiLU", "ReLU")))
     return judge(lower, "% of ReLU's loss", above=0, ratio=BELOW)
 
 
-@ours("gelu-between", "4", "GELU ends the LSTM stage between ReLU and ELU.", activation="GELU")
-@ours("silu-between", "4", "SiLU ends the LSTM stage between ReLU and ELU.", activation="SiLU")
+@ours("silu-between", "4", "SiLU ends the LSTM stage between ReLU and ELU.")
 @asked("activations", updates="paper")
-def way_of_smooth(rows: pd.DataFrame, activation: str) -> Effect:
-    """Where from ReLU (0) to ELU (100 %) {activation} ends the LSTM stage; over 0 and under 100 %."""
+def way_of_silu(rows: pd.DataFrame) -> Effect:
+    """Where from ReLU (0) to ELU (100 %) SiLU ends the LSTM stage; over 0 and under 100 %."""
     losses = final_losses("lstm")
-    smooth, relu, elu = (column(losses, name, RATES["paper"]) for name in (activation, "ReLU", "ELU"))
-    way = 100 * (smooth - relu) / (elu - relu)
+    silu, relu, elu = (column(losses, name, RATES["paper"]) for name in ("SiLU", "ReLU", "ELU"))
+    way = 100 * (silu - relu) / (elu - relu)
     return judge(way, GAP, above=0, below=100, of="model")
 
 
