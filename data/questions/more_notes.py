@@ -28,7 +28,7 @@ from singlib.runs.run_folder import GRADING
 from singlib.runs.training import STAGES, Trainer
 
 HERE = Path(__file__).parent
-UPDATES = (250, 175, 150)  # batches in each stage
+UPDATES = (180, 125, 110)  # batches in each stage
 SEEDS = (0, 1, 2)
 FETCH = "fetch the notes again with them, as data/questions/README.md says"
 GRADED = 60  # notes, evenly among those trained on
