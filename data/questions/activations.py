@@ -27,11 +27,12 @@ from singlib.runs.training import Trainer
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
 REGIMES = {"paper": replace(PROFILES["recorded"], channels=256), "best": PROFILES["recorded-best"]}
+TOO_HIGH = (1e-3, 3e-3)  # with a = 10: seed 0, trained first, ended above its beginning, so others go lower
 # Regime, activation, a, learning rate, last stage.
 SETTINGS = [("paper", name, 1.0, 3e-4, "fine-tuning") for name in ("ReLU", "SELU")]
 SETTINGS += [("paper", name, 1.0, 3e-4, "lstm") for name in ("ELU", "SiLU")]
 SETTINGS += [("paper", name, 1.0, rate, "lstm") for rate in (6e-4, 1.2e-3) for name in ("ReLU", "ELU")]
-SETTINGS += [("paper", "ELU", 10.0, rate, "autoencoder") for rate in (3e-4, 1e-3, 3e-3)]
+SETTINGS += [("paper", "ELU", 10.0, rate, "autoencoder") for rate in (3e-5, 1e-4, 3e-4, *TOO_HIGH)]
 SETTINGS += [("best", name, 1.0, 5e-3, "fine-tuning") for name in ("ReLU", "SELU")]
 EXPERIMENTS = {
     f"{regime}-{activation}-{alpha:g}-{rate:g}-{seed}": (
@@ -42,6 +43,7 @@ EXPERIMENTS = {
     )
     for seed in SEEDS
     for regime, activation, alpha, rate, last in SETTINGS
+    if seed == 0 or alpha == 1 or rate not in TOO_HIGH
 }
 
 
