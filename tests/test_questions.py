@@ -291,7 +291,11 @@ def tiny_script(script, monkeypatch):
         ("pitches", ["brass1-0"], []),
         ("codes", ["ReLU-ReLU-0", "ELU-ELU-0", "ELU-ReLU-0", "ReLU-ELU-0"], None),
         ("activations", None, ["tuned-to-relu", "selu-sounds-better", "alpha-10-at-its-rate"]),
-        ("more_notes", [f"k+m+v-{share}-{name}-0" for share in ("eighth", "all") for name in ("ReLU", "ELU")], []),
+        (
+            "more_notes",
+            [f"k+m+v-{share}-{name}-0" for share in ("eighth", "all") for name in ("ReLU", "ELU")],
+            ["more-data"],
+        ),
     ],
 )
 def test_what_a_script_writes_is_what_claims_read(name, experiments, answered, tiny_script, check_in, monkeypatch):
