@@ -381,9 +381,9 @@ def change_of_lead(rows: pd.DataFrame) -> Effect:
 
 
 @ours("noise-costs-little", "2.1", "The noise notes of brass 5, left in, cost little.")
-@asked("more-notes", instruments="brass1-5")
+@asked("more-notes", instruments="brass1-5", activation="ReLU")
 def cost_of_noise(rows: pd.DataFrame) -> Effect:
-    """How far the mean grade of brass1-5 with them lies below that without; under {LITTLE:g} grades."""
-    grades = model_grades(rows, "share", "activation").stack(future_stack=True)
+    """How far the mean grade of brass1-5/ReLU with them lies below that without; under {LITTLE:g} grades."""
+    grades = model_grades(rows, "share")
     require_good(column(grades, "all").mean())
     return judge(column(grades, "all") - column(grades, "all and noise"), "grades", below=LITTLE)
