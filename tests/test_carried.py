@@ -300,7 +300,9 @@ def test_what_the_readme_says_was_found_was_found():
     """
     said = (PROJECT / "figures" / "README.md").read_text().split("\n## What was found\n")[1].split("\n## ")[0]
     best = (PROJECT / "data" / BEST.name / "README.md").read_text().split("\n## What was found\n")[1].split("\n## ")[0]
-    asked = (PROJECT / "data" / "questions" / "README.md").read_text().split("\n## What was found\n")[1].split("\n## ")[0]
+    asked = (
+        (PROJECT / "data" / "questions" / "README.md").read_text().split("\n## What was found\n")[1].split("\n## ")[0]
+    )
     numbers = re.compile(r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\](?=([^\[.;]*))")
     quoted = 0
     for section in [*said.split("\n### ")[1:], f"`{BEST.name}`\n{best}", f"`recorded`\n{asked}"]:

@@ -241,7 +241,7 @@ def test_the_notebook_draws_an_experiment_that_has_just_begun(tmp_path, monkeypa
         begun.assign(**facts).to_parquet(root / "data" / "questions" / f"{name}.parquet")
     notebooks.execute(root, "07-questions", root / "figures" / "07.ipynb", {"profile": "recorded"})
     shown = (root / "figures" / "07.ipynb").read_text()
-    assert "Mean grade of ReLU and SELU" in shown and "has no model with updates paper" in shown
+    assert "Mean grade of ReLU, ELU and SELU" in shown and "has no model with updates paper" in shown
 
 
 @pytest.fixture(scope="module")

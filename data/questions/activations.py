@@ -7,7 +7,7 @@ falls late and steeply, is trained at rates of its own. SELU starts from the wei
 from LeCun's, with which it would normalise itself.
 
 Keys, STFT. In the paper's regime, C 256: up to the last stage that is asked about. SELU also as `recorded-best` is
-trained; ReLU is on record there.
+trained; ReLU and ELU are on record there.
 
     python data/questions/activations.py --workers 2
 """
@@ -33,7 +33,7 @@ SETTINGS = [("paper", name, 1.0, 3e-4, "fine-tuning") for name in ("ReLU", "SELU
 SETTINGS += [("paper", name, 1.0, 3e-4, "lstm") for name in ("ELU", "SiLU")]
 SETTINGS += [("paper", name, 1.0, rate, "lstm") for rate in (6e-4, 1.2e-3) for name in ("ReLU", "ELU")]
 SETTINGS += [("paper", "ELU", 10.0, rate, "autoencoder") for rate in (3e-5, 1e-4, 3e-4, *TOO_HIGH)]
-SETTINGS += [("best", name, 1.0, 5e-3, "fine-tuning") for name in ("ReLU", "SELU")]
+SETTINGS += [("best", name, 1.0, 5e-3, "fine-tuning") for name in ("ReLU", "ELU", "SELU")]
 EXPERIMENTS = {
     f"{regime}-{activation}-{alpha:g}-{rate:g}-{seed}": (
         regime,
